@@ -1,0 +1,46 @@
+"""Errors that a user can mend. 用户能自己改正的错误。
+
+    GPTTeacherError
+    ├── ConfigError        config.yaml or --set: every problem at once
+    ├── DataError          a training, validation or text file
+    ├── TokenizerError     a tokenizer is missing, broken, or does not fit the checkpoint
+    ├── CheckpointError    a checkpoint folder is missing, incomplete, damaged or not writable
+    ├── PromptError        a question that the model cannot take
+    └── TrainingError      the run cannot go on (the loss is not a number)
+
+Each message names the file, the place, the value and the remedy. The commands print it alone,
+without a traceback, and exit with 2.
+"""
+
+
+class GPTTeacherError(Exception):
+    """Anything that the user can mend. 用户可改正的错误的总类。"""
+
+
+class ConfigError(GPTTeacherError):
+    """Problems of a configuration, all of them. 配置有误。"""
+
+    def __init__(self, problems: list[str]) -> None:
+        """Join the problems, a line each. 一行一个问题。"""
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+class DataError(GPTTeacherError):
+    """A data file that cannot be used as it is. 数据文件有误。"""
+
+
+class TokenizerError(GPTTeacherError):
+    """A tokenizer that is missing, broken or another one. 分词器有误。"""
+
+
+class CheckpointError(GPTTeacherError):
+    """A checkpoint folder that cannot be read or written. 检查点有误。"""
+
+
+class PromptError(GPTTeacherError):
+    """A question that does not fit the model. 问题不合要求。"""
+
+
+class TrainingError(GPTTeacherError):
+    """A run that cannot go on. 训练无法继续。"""
