@@ -1,0 +1,373 @@
+"""config.yaml -> frozen dataclasses, strictly. 读取配置，严格检查。
+
+Unknown keys, wrong types and impossible values are all reported together, each with the file, the
+key, the value, what is allowed and, for a misspelt key, the nearest known one. `--set
+section.key=value` goes through the same checks. A run saves the configuration that it really
+used.
+"""
+
+from __future__ import annotations
+
+import difflib
+import types
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+from gpt_teacher.errors import ConfigError
+
+Check = tuple[str, bool, str]  # key, whether its value is fine, what is allowed
+
+
+class Section:
+    """One section of config.yaml; checks itself when it is made. 配置的一节。"""
+
+    def checks(self) -> list[Check]:
+        """Return (key, ok, allowed) for each rule beyond the type. 取值范围。"""
+        return []
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError with every rule that does not hold. 检查取值范围。"""
+        problems = [
+            f"{key}: {getattr(self, key)!r} is not allowed; it must be {allowed}"
+            for key, ok, allowed in self.checks()
+            if not ok
+        ]
+        if problems:
+            raise ConfigError(problems)
+
+
+@dataclass(frozen=True)
+class ModelConfig(Section):
+    """Shape of the network. 模型的形状。"""
+
+    n_layer: int = 4
+    n_head: int = 4
+    n_embd: int = 256
+    seq_len: int = 128  # longest sequence, in tokens
+    dropout: float = 0.0
+    position: Literal["rope", "learned"] = "rope"
+
+    @property
+    def head_dim(self) -> int:
+        """Width of one attention head. 每个注意力头的宽度。"""
+        return self.n_embd // self.n_head
+
+    def checks(self) -> list[Check]:
+        """See Section. 取值范围。"""
+        rope_ok = self.position != "rope" or self.n_head < 1 or self.head_dim % 2 == 0
+        divisible = self.n_head < 1 or self.n_embd % self.n_head == 0
+        return [
+            ("n_layer", self.n_layer >= 1, "1 or more"),
+            ("n_head", self.n_head >= 1, "1 or more"),
+            ("n_embd", self.n_embd >= 1, "1 or more"),
+            ("n_embd", divisible, f"divisible by n_head = {self.n_head}"),
+            ("n_embd", rope_ok or not divisible, "an even number for each head (RoPE turns pairs)"),
+            ("seq_len", self.seq_len >= 8, "8 or more tokens"),
+            ("dropout", 0.0 <= self.dropout < 1.0, "at least 0 and below 1"),
+        ]
+
+
+@dataclass(frozen=True)
+class TrainingConfig(Section):
+    """How the weights are learnt. 训练方式。"""
+
+    batch_size: int = 32  # sequences per update
+    micro_batch: int = 16  # sequences per forward and backward pass
+    lr: float = 1.5e-3  # peak learning rate, reached after warmup_steps updates
+    min_lr_ratio: float = 0.02  # the last learning rate, as a share of the peak
+    weight_decay: float = 0.01
+    beta2: float = 0.99  # decay of AdamW's mean of squared gradients
+    max_grad_norm: float = 1.0
+    max_steps: int = 600  # updates; --minutes plans them from the clock instead
+    warmup_steps: int = 30
+    eval_interval: int = 50  # updates between evaluations; the state is saved then, too
+    early_stop: int = 0  # evaluations without a better val loss before stopping; 0 = never
+    save_dir: str = "checkpoints"
+    seed: int = 42
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    threads: int = 0  # CPU threads; 0 = one for each physical core
+    probe_questions: tuple[str, ...] = ()  # asked at each evaluation; () = some from the data
+
+    def checks(self) -> list[Check]:
+        """See Section. 取值范围。"""
+        return [
+            ("batch_size", self.batch_size >= 1, "1 or more sequences"),
+            ("micro_batch", self.micro_batch >= 1, "1 or more sequences"),
+            ("lr", self.lr > 0, "above 0"),
+            ("min_lr_ratio", 0 <= self.min_lr_ratio <= 1, "from 0 to 1"),
+            ("weight_decay", self.weight_decay >= 0, "0 or more"),
+            ("beta2", 0 < self.beta2 < 1, "between 0 and 1"),
+            ("max_grad_norm", self.max_grad_norm > 0, "above 0"),
+            ("max_steps", self.max_steps >= 1, "1 or more updates"),
+            ("warmup_steps", self.warmup_steps >= 0, "0 or more updates"),
+            ("eval_interval", self.eval_interval >= 1, "1 or more updates"),
+            ("early_stop", self.early_stop >= 0, "0 (never) or more evaluations"),
+            ("save_dir", bool(self.save_dir.strip()), "the name of a folder"),
+            ("seed", 0 <= self.seed < 2**31, "from 0 to 2147483647"),
+            ("threads", self.threads >= 0, "0 (automatic) or more"),
+        ]
+
+
+@dataclass(frozen=True)
+class DataConfig(Section):
+    """Where the text comes from. 数据来源。"""
+
+    train_path: str = "data/train.jsonl"
+    val_path: str | None = "data/val.jsonl"
+    format: Literal["instruct", "lm"] = "instruct"
+    keep_duplicates: bool = False
+    noise: float = 0.0  # share of the training questions that get random noise, made anew each time
+    val_fraction: float = 0.1  # lm without val_path: the last share of the text is for validation
+    cache_dir: str = "runs/cache"  # encoded lm text
+
+    def checks(self) -> list[Check]:
+        """See Section. 取值范围。"""
+        return [
+            ("train_path", bool(self.train_path.strip()), "the name of a file"),
+            ("noise", 0 <= self.noise <= 1, "from 0 to 1"),
+            ("val_fraction", 0 < self.val_fraction < 1, "between 0 and 1"),
+        ]
+
+
+@dataclass(frozen=True)
+class TokenizerConfig(Section):
+    """How text becomes ids. 分词器。"""
+
+    type: Literal["hf_tokenizers", "sentencepiece", "char"] = "hf_tokenizers"
+    path: str = "tokenizer/tokenizer.json"
+    vocab_size: int = 824  # tokens to learn, special ones included; `char` takes what the text has
+
+    def checks(self) -> list[Check]:
+        """See Section. 取值范围。"""
+        enough = self.type == "char" or self.vocab_size >= 260
+        return [
+            ("path", bool(self.path.strip()), "the name of a file"),
+            ("vocab_size", enough, "260 or more: 256 bytes and 4 special tokens"),
+        ]
+
+
+@dataclass(frozen=True)
+class SamplingConfig(Section):
+    """How the next token is chosen. 采样方式。"""
+
+    temperature: float = 0.0  # 0 = always the likeliest token
+    top_k: int = 0  # keep the k likeliest tokens; 0 = all
+    top_p: float = 1.0  # keep the likeliest tokens that together reach this probability; 1 = all
+    repetition_penalty: float = 1.0  # above 1: tokens of the answer so far become less likely
+    min_new_tokens: int = 1  # the answer does not end before
+    max_new_tokens: int = 120
+    stop: tuple[str, ...] = ()  # the answer ends before the first of these texts
+    seed: int = 42
+
+    def checks(self) -> list[Check]:
+        """See Section. 取值范围。"""
+        return [
+            ("temperature", 0 <= self.temperature <= 100, "from 0 (greedy) to 100"),
+            ("top_k", self.top_k >= 0, "0 (off) or more"),
+            ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1 (off)"),
+            ("repetition_penalty", 0 < self.repetition_penalty <= 100, "above 0, at most 100"),
+            ("min_new_tokens", self.min_new_tokens >= 0, "0 or more tokens"),
+            ("max_new_tokens", self.max_new_tokens >= 1, "1 or more tokens"),
+            (
+                "max_new_tokens",
+                self.max_new_tokens >= self.min_new_tokens,
+                "min_new_tokens or more",
+            ),
+            ("stop", all(self.stop), "texts that are not empty"),
+            ("seed", 0 <= self.seed < 2**63, "0 or more"),
+        ]
+
+
+@dataclass(frozen=True)
+class AppConfig(Section):
+    """The web page. 网页。"""
+
+    host: str = "127.0.0.1"  # 0.0.0.0 lets the whole classroom network in
+    port: int = 0  # 0 = the first free one from 7860
+
+    def checks(self) -> list[Check]:
+        """See Section. 取值范围。"""
+        return [("port", 0 <= self.port <= 65535, "from 0 (automatic) to 65535")]
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole of config.yaml. 全部配置。"""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    app: AppConfig = field(default_factory=AppConfig)
+
+    def to_yaml(self) -> str:
+        """Return YAML that load_config reads back to an equal Config. 写成 YAML。"""
+        sections = {
+            name: {k: list(v) if isinstance(v, tuple) else v for k, v in section.items()}
+            for name, section in asdict(self).items()
+        }
+        return yaml.safe_dump(sections, allow_unicode=True, sort_keys=False)
+
+
+SECTIONS: dict[str, type[Section]] = {
+    "model": ModelConfig,
+    "training": TrainingConfig,
+    "data": DataConfig,
+    "tokenizer": TokenizerConfig,
+    "sampling": SamplingConfig,
+    "app": AppConfig,
+}
+
+
+def load_config(path: Path, overrides: list[str] | None = None) -> Config:
+    """Read a config file, then the `--set` overrides. 读取配置文件与 --set。
+
+    Raises ConfigError with every problem found, a line each.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError([f"{path}: no such file; give one with --config FILE"]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{path}: cannot be read as UTF-8 text: {error}"]) from None
+    return parse_config(text, str(path), overrides)
+
+
+def parse_config(text: str, source: str, overrides: list[str] | None = None) -> Config:
+    """Return the configuration written in a text; source names it in errors. 解析配置。"""
+    problems: list[str] = []
+    values = _parse_yaml(text, source)
+    places = {f"{section}.{key}": source for section, keys in values.items() for key in keys}
+    for override in overrides or []:
+        _apply_override(override, values, places, problems)
+    own_train, own_val = (
+        places.get(f"data.{key}", "").startswith("--set") for key in ("train_path", "val_path")
+    )
+    if own_train and not own_val:
+        # The file's val_path belongs to the file's train_path, not to the user's own data.
+        values["data"]["val_path"] = None
+    sections: dict[str, Any] = {}
+    for name, given in values.items():
+        section_problems, sections[name] = _build_section(name, given)
+        for key, problem in section_problems:
+            place = places.get(f"{name}.{key}", source)
+            problems.append(f"{place}: {name}.{problem}" if key else f"{place}: {problem}")
+    if problems:
+        raise ConfigError(problems)
+    return Config(**sections)
+
+
+def _parse_yaml(text: str, source: str) -> dict[str, dict[str, Any]]:
+    """Return {section: {key: value}}. 解析 YAML。"""
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        what = getattr(error, "problem", None) or "broken"
+        raise ConfigError([f"{source}{where}: this is not YAML: {what}"]) from None
+    document = {} if document is None else document
+    if not isinstance(document, dict):
+        raise ConfigError([f"{source}: expected sections like `model:`, got {document!r}"])
+    not_sections = [name for name, keys in document.items() if not isinstance(keys, dict)]
+    if not_sections:
+        raise ConfigError(
+            [f"{source}: {name}: {document[name]!r} is not a section" for name in not_sections]
+        )
+    return document
+
+
+def _apply_override(
+    override: str,
+    values: dict[str, dict[str, Any]],
+    places: dict[str, str],
+    problems: list[str],
+) -> None:
+    """Write one `section.key=value` into values. 应用一条 --set。"""
+    name, equals, text = override.partition("=")
+    section, dot, key = name.strip().partition(".")
+    if not (equals and dot and key):
+        problems.append(
+            f"--set {override}: expected section.key=value, as in training.max_steps=50"
+        )
+        return
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text  # a Windows path or a stop text such as `[` is no YAML, but fine as text
+    values.setdefault(section, {})[key] = value
+    places[f"{section}.{key}"] = f"--set {override}"
+
+
+def _build_section(
+    name: str, given: dict[str, Any]
+) -> tuple[list[tuple[str, str]], Section | None]:
+    """Return (problems as (key, text), the section or None). 构造一节配置。"""
+    if name not in SECTIONS:
+        return [("", f"unknown section {name!r}{_did_you_mean(name, list(SECTIONS))}")], None
+    cls = SECTIONS[name]
+    hints = get_type_hints(cls)
+    known = [f.name for f in fields(cls)]  # type: ignore[arg-type]
+    problems: list[tuple[str, str]] = []
+    good: dict[str, Any] = {}
+    for key, value in given.items():
+        if key not in known:
+            problems.append((key, f"{key}: unknown key{_did_you_mean(str(key), known)}"))
+            continue
+        try:
+            good[key] = _convert(value, hints[key])
+        except ValueError as error:
+            problems.append((key, f"{key}: {value!r} is not allowed; it must be {error}"))
+    try:
+        return problems, cls(**good)
+    except ConfigError as error:
+        return problems + [(text.split(":")[0], text) for text in error.problems], None
+
+
+def _did_you_mean(word: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else f"; known are: {', '.join(known)}"
+
+
+def _convert(value: Any, hint: Any) -> Any:
+    """Return value as the type of the hint; ValueError says what is allowed. 转换类型。"""
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint):
+            raise ValueError(f"one of {', '.join(map(str, get_args(hint)))}")
+        return value
+    if get_origin(hint) in (Union, types.UnionType):  # here always `str | None`
+        return None if value is None else _convert(value, get_args(hint)[0])
+    if get_origin(hint) is tuple:
+        items = [value] if isinstance(value, str) else value
+        if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+            raise ValueError("a list of texts")
+        return tuple(items)
+    if hint is bool:
+        if not isinstance(value, bool):
+            raise ValueError("true or false")
+        return value
+    if hint is str:
+        if not isinstance(value, (str, int, float)) or isinstance(value, bool):
+            raise ValueError("text")
+        return str(value)
+    return _convert_number(value, hint)
+
+
+def _convert_number(value: Any, hint: type) -> int | float:
+    """Return an int or a finite float. YAML 把 3e-4 读成文字，这里也认。"""
+    kind = "a whole number" if hint is int else "a number"
+    if isinstance(value, bool):
+        raise ValueError(kind)
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(kind) from None
+    if number != number or abs(number) == float("inf"):
+        raise ValueError(f"{kind}, not infinite or NaN")
+    if hint is int and number != int(number):
+        raise ValueError(kind)
+    return int(value) if isinstance(value, int) else hint(number)
