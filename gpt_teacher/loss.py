@@ -1,0 +1,65 @@
+"""The objective: how surprised the model is by each next token. 目标函数。"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from gpt_teacher.model import GPT
+
+IGNORE_INDEX = -100  # in targets: a position that is not learnt
+
+
+class Batch(NamedTuple):
+    """Sequences of one forward pass, filled up to a common length at the end. 一个批次。"""
+
+    input_ids: Tensor  # (B, T)
+    targets: Tensor  # (B, T): the next token, or IGNORE_INDEX
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on a device. 移到设备上。"""
+        return Batch(self.input_ids.to(device), self.targets.to(device))
+
+
+@dataclass(frozen=True)
+class LossSum:
+    """A sum over targets and their number; never a mean, so that parts can be added. 损失之和。"""
+
+    total: Tensor  # nats, a scalar
+    count: int
+
+
+def next_token_loss(model: GPT, batch: Batch) -> LossSum:
+    """Return the summed cross-entropy of the targets, in nats. 下一词元的交叉熵。
+
+    Only positions with a target pass through the output layer: the rest of the logits, more than
+    half in question answering, would be computed for nothing.
+    """
+    learnt = batch.targets != IGNORE_INDEX  # (B, T)
+    hidden = model.hidden_states(batch.input_ids)[learnt]  # (N, C)
+    targets = batch.targets[learnt]  # (N,)
+    total = F.cross_entropy(model.lm_head(hidden).float(), targets, reduction="sum")
+    return LossSum(total, int(targets.numel()))
+
+
+def token_log_probabilities(model: GPT, batch: Batch) -> Tensor:
+    """Return log p of each target in nats, 0 where there is none (B, T). 对数概率。"""
+    logits = model(batch.input_ids).float()  # (B, T, V)
+    flat = F.cross_entropy(
+        logits.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORE_INDEX, reduction="none"
+    )
+    return -flat.view_as(batch.targets)
+
+
+def bits_per_byte(loss_nats: float, n_tokens: int, n_bytes: int) -> float:
+    """Return the loss per byte of UTF-8 text, in bits: comparable across tokenizers. 每字节比特数。
+
+    loss_nats is per token; n_tokens tokens stand for n_bytes bytes.
+    """
+    return loss_nats * n_tokens / n_bytes / math.log(2)
