@@ -1,0 +1,149 @@
+"""Files -> everything that a run trains on and is tested on. 一次训练用到的全部数据。
+
+questions.py    data.format: instruct
+plain_text.py   data.format: lm
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from gpt_teacher.batches import Batches
+from gpt_teacher.config import Config
+from gpt_teacher.errors import DataError
+from gpt_teacher.loss import IGNORE_INDEX, Batch
+from gpt_teacher.plain_text import TextBatches, encoded_text, text_validation
+from gpt_teacher.prompt import is_refusal
+from gpt_teacher.questions import (
+    QuestionBatches,
+    Questions,
+    load_questions,
+    question_validation,
+)
+from gpt_teacher.text_files import Row, file_sha256
+from gpt_teacher.tokenizer import UNK_ID, Tokenizer
+
+N_PROBES = 5
+PROBE_PROMPT_TOKENS = 8  # of plain text, to be continued
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a run trains on and is tested on. 训练与测试数据。"""
+
+    batches: Batches
+    validation: list[Batch]  # empty = there is none
+    validation_bytes: int  # of UTF-8 text behind the validation targets
+    train_rows: list[Row]  # the exam: questions taught, and other wordings; empty for plain text
+    val_rows: list[Row]
+    probes: list[str]
+    is_text: bool
+    facts: dict[str, object]  # for the log and metrics.json
+    report: list[str]  # for the user, a sentence each
+
+
+def load_training_data(config: Config, tokenizer: Tokenizer, strict: bool = False) -> TrainingData:
+    """Read the files of config.data. 读取训练数据。
+
+    Raises DataError for a file that cannot be used; with strict also for rows that would be left
+    out.
+    """
+    if config.data.format == "lm":
+        return _load_text(config, tokenizer)
+    return _load_questions(config, tokenizer, strict)
+
+
+def _load_questions(config: Config, tokenizer: Tokenizer, strict: bool) -> TrainingData:
+    paths = [Path(config.data.train_path)]
+    paths += [Path(config.data.val_path)] if config.data.val_path else []
+    seq_len, keep = config.model.seq_len, config.data.keep_duplicates
+    loaded = [load_questions(path, tokenizer, seq_len, keep) for path in paths]
+    if strict and any(questions.too_long for questions in loaded):
+        raise DataError("\n".join(q.report_too_long() for q in loaded if q.too_long))
+    train_rows, val_rows = loaded[0].rows, loaded[1].rows if len(loaded) > 1 else []
+    validation = question_validation(val_rows, tokenizer, config.training.micro_batch)
+    facts: dict[str, object] = {"train": _describe(loaded[0])}
+    if val_rows:
+        facts["val"] = _describe(loaded[1])
+    return TrainingData(
+        batches=QuestionBatches(train_rows, tokenizer, config),
+        validation=validation,
+        validation_bytes=_target_bytes(validation, tokenizer),
+        train_rows=train_rows,
+        val_rows=val_rows,
+        probes=list(config.training.probe_questions) or _pick_probes(train_rows, val_rows),
+        is_text=False,
+        facts=facts,
+        report=[line for questions in loaded for line in questions.report()],
+    )
+
+
+def _describe(questions: Questions) -> dict[str, object]:
+    return {
+        "path": questions.path.as_posix(),
+        "sha256": file_sha256(questions.path),
+        "rows": questions.n_rows,
+        "rows_used": len(questions.rows),
+        "duplicates": questions.n_duplicates,
+        "too_long": len(questions.too_long),
+        "answers": len({row.completion for row in questions.rows}),
+    }
+
+
+def _pick_probes(train_rows: list[Row], val_rows: list[Row]) -> list[str]:
+    """Choose questions to watch: some taught, one reworded, one to be refused. 选抽查题。"""
+    refused = [row for row in train_rows if is_refusal(row.completion)]
+    known = [row for row in train_rows if not is_refusal(row.completion)] or train_rows
+    reworded = [row for row in val_rows if not is_refusal(row.completion)][:1]
+    chosen = reworded + refused[:1]
+    n_known = min(N_PROBES - len(chosen), len(known))
+    taught = [known[i * len(known) // n_known] for i in range(n_known)]
+    return list(dict.fromkeys(row.prompt for row in taught + chosen))
+
+
+def _load_text(config: Config, tokenizer: Tokenizer) -> TrainingData:
+    path, cache = Path(config.data.train_path), Path(config.data.cache_dir)
+    length, val_path = config.model.seq_len, config.data.val_path
+    ids = encoded_text(path, tokenizer, cache)
+    if val_path:
+        train_ids, val_ids = ids, encoded_text(Path(val_path), tokenizer, cache)
+        split = f"validation text: {val_path}"
+    else:
+        n_train = int(len(ids) * (1 - config.data.val_fraction))
+        train_ids, val_ids = ids[:n_train], ids[n_train:]
+        split = f"the last {config.data.val_fraction:.0%} of it are for validation"
+    if len(val_ids) < 2:
+        raise DataError(f"{val_path or path}: the text is too short to keep some for validation")
+    validation = text_validation(val_ids, length, config.training.micro_batch)
+    report = [f"{path}: {len(train_ids) + len(val_ids):,} tokens, {split}"]
+    unknown = int((ids == UNK_ID).sum())
+    if unknown:
+        report.append(f"{unknown} characters are unknown to the tokenizer and become <unk>")
+    start = tokenizer.decode(val_ids[:PROBE_PROMPT_TOKENS].tolist())
+    return TrainingData(
+        batches=TextBatches(train_ids, config),
+        validation=validation,
+        validation_bytes=_target_bytes(validation, tokenizer),
+        train_rows=[],
+        val_rows=[],
+        probes=list(config.training.probe_questions) or [start],
+        is_text=True,
+        facts={
+            "train": {
+                "path": path.as_posix(),
+                "sha256": file_sha256(path),
+                "tokens": len(train_ids),
+                "val_tokens": len(val_ids),
+            }
+        },
+        report=report,
+    )
+
+
+def _target_bytes(batches: list[Batch], tokenizer: Tokenizer) -> int:
+    """Return how many bytes the targets stand for; special tokens for none. 字节数。"""
+    n_bytes = torch.tensor([len(tokenizer.token_bytes(i)) for i in range(tokenizer.vocab_size)])
+    return sum(int(n_bytes[b.targets[b.targets != IGNORE_INDEX]].sum()) for b in batches)

@@ -1,0 +1,103 @@
+"""Plain text -> windows (data.format: lm). 纯文本数据。"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gpt_teacher.batches import EpochOrder
+from gpt_teacher.config import Config
+from gpt_teacher.errors import DataError
+from gpt_teacher.loss import Batch
+from gpt_teacher.text_files import file_sha256, read_texts
+from gpt_teacher.tokenizer import EOS_ID, Tokenizer
+
+ENCODED_TOGETHER = 1 << 20  # characters encoded in one call, cut at a line end
+
+
+def encoded_text(path: Path, tokenizer: Tokenizer, cache_dir: Path) -> Tensor:
+    """Return the ids of a text file (N,), memory-mapped from a cached file. 编码好的全文。
+
+    The cache is named by the contents of the file and the tokenizer, so it is never stale.
+    """
+    key = hashlib.sha256((file_sha256(path) + tokenizer.fingerprint).encode()).hexdigest()[:16]
+    cached = cache_dir / f"{path.stem}-{key}.int32"
+    if not cached.exists():
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        temporary = cached.with_suffix(".tmp")
+        with temporary.open("wb") as file:
+            for ids in _encode_pieces(path, tokenizer):
+                file.write(array("i", ids).tobytes())
+        temporary.replace(cached)
+    n = cached.stat().st_size // 4
+    return torch.from_file(str(cached), shared=False, size=n, dtype=torch.int32)
+
+
+def _encode_pieces(path: Path, tokenizer: Tokenizer) -> Iterator[list[int]]:
+    """Yield the ids of a file, about a million characters at a time. 分块编码。"""
+    documents = path.suffix.lower() in (".jsonl", ".json")
+    waiting, n_characters = [], 0
+    for text in read_texts(path):
+        if documents:
+            yield [*tokenizer.encode(text), EOS_ID]
+            continue
+        waiting.append(text)
+        n_characters += len(text)
+        if n_characters >= ENCODED_TOGETHER:
+            yield tokenizer.encode("".join(waiting))
+            waiting, n_characters = [], 0
+    if not documents:
+        yield [*tokenizer.encode("".join(waiting)), EOS_ID]
+
+
+class TextBatches:
+    """Batches of windows of plain text; each epoch cuts the text at new places. 纯文本批次。"""
+
+    def __init__(self, ids: Tensor, config: Config) -> None:
+        """Raise DataError if the text is shorter than one window. 检查长度。"""
+        self._ids, self._training = ids, config.training
+        self._length = config.model.seq_len
+        n_windows = (len(ids) - 1 - self._length) // self._length  # whatever the shift
+        if n_windows < 1:
+            raise DataError(
+                f"{config.data.train_path}: {len(ids)} tokens of training text are too few for "
+                f"windows of model.seq_len = {self._length}; use more text or a smaller seq_len"
+            )
+        self._order = EpochOrder(n_windows, config.training.seed)
+
+    def __call__(self, step: int) -> list[Batch]:
+        """See Batches. 某一步的小批。"""
+        size, micro = self._training.batch_size, self._training.micro_batch
+        starts = [self._start(step * size + i) for i in range(size)]
+        return [
+            cut_windows(self._ids, starts[i : i + micro], self._length)
+            for i in range(0, size, micro)
+        ]
+
+    def _start(self, position: int) -> int:
+        epoch, window = self._order(position)
+        shift = random.Random(f"{self._training.seed} shift {epoch}").randrange(self._length)
+        return window * self._length + shift
+
+
+def cut_windows(ids: Tensor, starts: list[int], length: int) -> Batch:
+    """Return windows of a text and the same windows one token later (B, length). 切窗口。"""
+    windows = torch.stack([ids[start : start + length + 1] for start in starts]).long()
+    return Batch(windows[:, :-1], windows[:, 1:])
+
+
+def text_validation(ids: Tensor, length: int, micro_batch: int) -> list[Batch]:
+    """Return the whole text as windows side by side; a shorter rest is left out. 验证窗口。"""
+    starts = list(range(0, max(1, len(ids) - length), length))
+    if len(ids) <= length:
+        length = len(ids) - 1
+    return [
+        cut_windows(ids, starts[i : i + micro_batch], length)
+        for i in range(0, len(starts), micro_batch)
+    ]
