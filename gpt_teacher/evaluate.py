@@ -1,0 +1,119 @@
+"""How good is the model? 评估。
+
+validation_loss   the objective on text that was not trained on
+take_exam         questions answered to the letter, greedily
+probe             the answer now and the likeliest first tokens, for the training log
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+
+from gpt_teacher.config import SamplingConfig
+from gpt_teacher.loss import Batch, LossSum
+from gpt_teacher.model import GPT
+from gpt_teacher.prompt import encode_prompt
+from gpt_teacher.run_log import Sample
+from gpt_teacher.sampler import Answer, answers, continue_text, next_token_probabilities
+from gpt_teacher.text_files import Row
+from gpt_teacher.tokenizer import Tokenizer
+
+GREEDY = SamplingConfig()
+N_FIRST_TOKENS = 5
+PROBE_TOKENS = 60  # an untrained model would babble on to the end of the context
+
+Objective = Callable[[GPT, Batch], LossSum]
+
+
+class Mistake(NamedTuple):
+    """A question answered otherwise than expected. 答错的题。"""
+
+    question: str
+    expected: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class Exam:
+    """The result of one set of questions. 成绩。"""
+
+    n_right: int
+    n_questions: int
+    answers: list[Answer]
+    mistakes: list[Mistake]
+
+    @property
+    def share(self) -> float:
+        """Return the share of right answers, from 0 to 1. 正确率。"""
+        return self.n_right / self.n_questions if self.n_questions else 0.0
+
+
+@contextmanager
+def evaluating(model: GPT) -> Iterator[None]:
+    """Switch dropout off, and back to what it was. 评估模式。"""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
+
+
+@torch.no_grad()
+def validation_loss(model: GPT, batches: list[Batch], objective: Objective) -> float:
+    """Return the mean loss per target token in nats. 验证损失。"""
+    total, count = 0.0, 0
+    with evaluating(model):
+        for batch in batches:
+            part = objective(model, batch.to(model.device))
+            total, count = total + part.total.item(), count + part.count
+    return total / count
+
+
+def take_exam(model: GPT, tokenizer: Tokenizer, rows: list[Row]) -> Exam:
+    """Ask every row's question; right is the row's answer to the letter. 考试：一字不差才算对。"""
+    with evaluating(model):
+        given = answers(model, tokenizer, [row.prompt for row in rows], GREEDY)
+    mistakes = [
+        Mistake(row.prompt, row.completion, answer.text)
+        for row, answer in zip(rows, given, strict=True)
+        if answer != row.completion
+    ]
+    return Exam(len(rows) - len(mistakes), len(rows), given, mistakes)
+
+
+def same_answers(one: list[Answer], other: list[Answer]) -> float:
+    """Return the share of questions that both answered alike. 回答一致的比例。"""
+    return sum(a == b for a, b in zip(one, other, strict=True)) / max(1, len(one))
+
+
+def probe(
+    model: GPT, tokenizer: Tokenizer, questions: list[str], raw: bool = False
+) -> list[Sample]:
+    """Ask the probe questions, or with raw continue them as text. 抽查。"""
+    settings = SamplingConfig(max_new_tokens=min(PROBE_TOKENS, model.config.seq_len // 2))
+    with evaluating(model):
+        if raw:
+            prompts = [tokenizer.encode(question) for question in questions]
+            given = [list(continue_text(model, tokenizer, q, settings))[-1] for q in questions]
+        else:
+            prompts = [encode_prompt(tokenizer, question) for question in questions]
+            given = answers(model, tokenizer, questions, settings)
+        return [
+            Sample(question, answer.text, first_tokens(model, tokenizer, ids))
+            for question, answer, ids in zip(questions, given, prompts, strict=True)
+        ]
+
+
+def first_tokens(model: GPT, tokenizer: Tokenizer, ids: list[int]) -> list[tuple[str, float]]:
+    """Return the likeliest next tokens as (label, probability). 最可能的下一词元。"""
+    probabilities, order = next_token_probabilities(model, ids).topk(N_FIRST_TOKENS)
+    return [
+        (tokenizer.label(token_id), p)
+        for token_id, p in zip(order.tolist(), probabilities.tolist(), strict=True)
+    ]

@@ -1,0 +1,290 @@
+"""Logits -> the next token -> an answer. 从分数到回答。
+
+answer             a question -> its answer, growing token by token
+answers            many questions at once, in order
+continue_text      raw text -> its continuation
+generate           prompt ids -> tokens, for a batch, with cache: the only decoding loop
+choose             logits -> one token for each row, through the filters
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from gpt_teacher.config import SamplingConfig
+from gpt_teacher.errors import PromptError
+from gpt_teacher.model import GPT, KVCache
+from gpt_teacher.prompt import encode_prompt, is_refusal
+from gpt_teacher.tokenizer import BOS_ID, EOS_ID, PAD_ID, UNK_ID, Tokenizer
+
+NEVER_SAMPLED = (BOS_ID, PAD_ID, UNK_ID)
+LEADING_PUNCTUATION = " \t\r\n,.;:!?，。；：！？、"  # an answer does not begin with these
+BATCH_SIZE = 64  # sequences decoded together
+FinishReason = Literal["", "eos", "stop", "length"]
+
+
+class Token(NamedTuple):
+    """A token chosen for one row of a batch. 选出的词元。"""
+
+    row: int
+    token_id: int
+    probability: float  # as the model gave it, before temperature and filters
+
+
+class Answer(str):
+    """An answer: its text, and how sure the model was of it. 回答及其把握。"""
+
+    mean_probability: float  # mean and smallest probability of its tokens, <eos> included
+    min_probability: float
+    n_tokens: int
+    finish_reason: FinishReason  # "" = still growing
+
+    def __new__(cls, text: str, probabilities: list[float], reason: FinishReason) -> Answer:
+        """Make an answer of its text and the probabilities of its tokens. 构造。"""
+        answer = super().__new__(cls, text)
+        n = len(probabilities)
+        answer.mean_probability = sum(probabilities) / n if n else 0.0
+        answer.min_probability = min(probabilities, default=0.0)
+        answer.n_tokens = n
+        answer.finish_reason = reason
+        return answer
+
+    @property
+    def text(self) -> str:
+        """Return the plain text. 文字。"""
+        return str(self)
+
+    @property
+    def refused(self) -> bool:
+        """Tell whether the model said that it does not know. 是否拒答。"""
+        return is_refusal(self)
+
+
+# ---------------------------------------------------------------- filters: logits (B, V) -> logits
+
+
+def penalise_repetition(logits: Tensor, seen: Tensor, penalty: float) -> Tensor:
+    """Make tokens of the answer so far (seen (B, V), bool) less likely. 重复惩罚。
+
+    Positive logits are divided, negative ones multiplied. Source: Keskar et al. 2019,
+    arXiv:1909.05858, §4.1, which divides both and so favours repetition where logits are
+    negative. Only the answer's own tokens count: an answer should repeat the words of its
+    question.
+    """
+    penalised = torch.where(logits > 0, logits / penalty, logits * penalty)
+    return torch.where(seen, penalised, logits)
+
+
+def keep_top_k(logits: Tensor, k: int) -> Tensor:
+    """Keep the k likeliest tokens of each row. 只留前 k 个。"""
+    k = min(k, logits.size(-1))
+    smallest_kept = logits.topk(k, dim=-1).values[:, -1:]
+    return logits.masked_fill(logits < smallest_kept, -torch.inf)
+
+
+def keep_top_p(logits: Tensor, p: float) -> Tensor:
+    """Keep the likeliest tokens until they reach probability p, the crossing one included. 核采样。
+
+    Source: Holtzman et al. 2020, arXiv:1904.09751, §3.1.
+    """
+    ranked, order = logits.sort(dim=-1, descending=True)
+    probabilities = ranked.softmax(dim=-1)
+    before = probabilities.cumsum(dim=-1) - probabilities  # probability of all likelier tokens
+    ranked = ranked.masked_fill(before >= p, -torch.inf)
+    return torch.empty_like(logits).scatter(-1, order, ranked)
+
+
+def shape_logits(logits: Tensor, settings: SamplingConfig) -> Tensor:
+    """Apply temperature, top-k and top-p, in this order. 温度、top-k、top-p。"""
+    if settings.temperature > 0:
+        logits = logits / settings.temperature
+    if settings.top_k:
+        logits = keep_top_k(logits, settings.top_k)
+    if settings.top_p < 1:
+        logits = keep_top_p(logits, settings.top_p)
+    return logits
+
+
+def choose(logits: Tensor, settings: SamplingConfig, random: list[torch.Generator]) -> Tensor:
+    """Return one token id for each row (B,), each with its own generator. 选词元。"""
+    if settings.temperature == 0:
+        return logits.argmax(dim=-1)
+    cumulative = shape_logits(logits, settings).softmax(dim=-1).cumsum(dim=-1)  # (B, V)
+    points = torch.cat([torch.rand(1, generator=generator) for generator in random])
+    points = points.to(logits.device)[:, None] * cumulative[:, -1:]
+    # right=True passes over tokens of probability 0, whose cumulative value equals the one before
+    return torch.searchsorted(cumulative, points, right=True)[:, 0].clamp(max=logits.size(-1) - 1)
+
+
+# ---------------------------------------------------------------- generation
+
+
+@torch.inference_mode()
+def generate(
+    model: GPT, prompts: list[list[int]], settings: SamplingConfig, finished: set[int]
+) -> Iterator[list[Token]]:
+    """Yield, step by step, a token for each row that is not in `finished`. 逐步生成。
+
+    The caller adds rows to `finished` when they need no more; <eos> and a full context end a row,
+    too. Raises PromptError if a prompt leaves no room for an answer.
+    """
+    _check_prompts(model, prompts)
+    rows = list(range(len(prompts)))
+    n_pad = torch.tensor([max(map(len, prompts)) - len(p) for p in prompts], device=model.device)
+    padded = [[PAD_ID] * pad + p for pad, p in zip(n_pad.tolist(), prompts, strict=True)]
+    input_ids = torch.tensor(padded, device=model.device)  # (B, T)
+    cache = KVCache(model, len(rows), input_ids.size(1) + settings.max_new_tokens)
+    seen = torch.zeros(len(rows), model.vocab_size, dtype=torch.bool, device=model.device)
+    random = [torch.Generator().manual_seed(settings.seed) for _ in rows]
+    for n_new in range(settings.max_new_tokens):
+        padding = n_pad if bool(n_pad.any()) else None
+        logits = model.lm_head(model.hidden_states(input_ids, cache, padding)[:, -1]).float()
+        probabilities = logits.softmax(dim=-1)  # (B, V)
+        logits[:, NEVER_SAMPLED] = -torch.inf
+        if n_new < settings.min_new_tokens:
+            logits[:, EOS_ID] = -torch.inf
+        if settings.repetition_penalty != 1:
+            logits = penalise_repetition(logits, seen, settings.repetition_penalty)
+        chosen = choose(logits, settings, random)  # (B,)
+        sure = probabilities.gather(-1, chosen[:, None])[:, 0].tolist()
+        tokens = [Token(*t) for t in zip(rows, chosen.tolist(), sure, strict=True)]
+        yield [token for token in tokens if token.row not in finished]
+        full = cache.length - n_pad >= model.config.seq_len  # (B,): no room to read one more
+        finished.update(token.row for token in tokens if token.token_id == EOS_ID)
+        finished.update(row for row, is_full in zip(rows, full.tolist(), strict=True) if is_full)
+        going = [i for i, row in enumerate(rows) if row not in finished]
+        if not going:
+            return
+        seen.scatter_(1, chosen[:, None], value=True)
+        input_ids = chosen[:, None]  # (B, 1)
+        if len(going) <= len(rows) // 2 or bool(full.any()):  # drop the finished rows
+            kept = torch.tensor(going, device=model.device)
+            cache.keep(kept)
+            input_ids, n_pad, seen = input_ids[kept], n_pad[kept], seen[kept]
+            rows, random = [rows[i] for i in going], [random[i] for i in going]
+
+
+def _check_prompts(model: GPT, prompts: list[list[int]]) -> None:
+    limit = model.config.seq_len - 1  # room for at least one token of answer
+    longest = max(map(len, prompts))
+    if longest > limit:
+        raise PromptError(
+            f"the question is too long: it takes {longest} tokens with its frame, and the model "
+            f"reads {limit} at most (model.seq_len = {model.config.seq_len}); ask a shorter one"
+        )
+
+
+class _Growing:
+    """The answer of one row while its tokens come in. 正在生成的回答。"""
+
+    def __init__(self, tokenizer: Tokenizer, stop: tuple[str, ...], clean: bool) -> None:
+        self._tokenizer, self._stop, self._clean = tokenizer, stop, clean
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._text = ""
+        self._probabilities: list[float] = []
+        self.reason: FinishReason = ""
+
+    def push(self, token: Token) -> None:
+        self._probabilities.append(token.probability)
+        if token.token_id == EOS_ID:
+            self.reason = "eos"
+            return
+        self._text += self._decoder.decode(self._tokenizer.token_bytes(token.token_id))
+        found = [at for text in self._stop if (at := self._text.find(text)) >= 0]
+        if found:
+            self._text, self.reason = self._text[: min(found)], "stop"
+
+    def finish(self) -> Answer:
+        self.reason = self.reason or "length"
+        if self.reason != "stop":
+            self._text += self._decoder.decode(b"", final=True)
+        return self.answer()
+
+    def answer(self) -> Answer:
+        """Return the answer so far, without what may still become a stop text. 目前的回答。"""
+        text = self._text
+        if not self.reason:
+            text = text[: len(text) - self._possible_stop()]
+        text = text.lstrip(LEADING_PUNCTUATION) if self._clean else text
+        return Answer(text, self._probabilities, self.reason)
+
+    def _possible_stop(self) -> int:
+        """Return how many last characters could begin a stop text. 可能是停止词的开头。"""
+        lengths = range(max(map(len, self._stop), default=1) - 1, 0, -1)
+        ends = (n for n in lengths if any(s.startswith(self._text[-n:]) for s in self._stop))
+        return next((n for n in ends if n <= len(self._text)), 0)
+
+
+def _grow(
+    model: GPT,
+    tokenizer: Tokenizer,
+    prompt_ids: list[int],
+    settings: SamplingConfig,
+    clean: bool,
+) -> Iterator[Answer]:
+    """Yield the answer each time its text grows, then the finished one. 逐步给出回答。"""
+    growing, finished, shown = _Growing(tokenizer, settings.stop, clean), set[int](), ""
+    for tokens in generate(model, [prompt_ids], settings, finished):
+        growing.push(tokens[0])
+        if growing.reason:
+            break
+        answer = growing.answer()
+        if answer != shown:
+            shown = answer.text
+            yield answer
+    yield growing.finish()
+
+
+def answer(
+    model: GPT, tokenizer: Tokenizer, question: str, settings: SamplingConfig
+) -> Iterator[Answer]:
+    """Yield the answer to a question as it grows; the last one is finished. 流式回答。
+
+    Each is the whole answer so far. Raises PromptError if the question does not fit the context.
+    """
+    return _grow(model, tokenizer, encode_prompt(tokenizer, question), settings, clean=True)
+
+
+def continue_text(
+    model: GPT, tokenizer: Tokenizer, text: str, settings: SamplingConfig
+) -> Iterator[Answer]:
+    """Yield the continuation of raw text as it grows; the last one is finished. 续写。
+
+    A text longer than the context is continued from its last part; an empty one from the start of
+    a document.
+    """
+    ids = tokenizer.encode(text) or [EOS_ID]
+    room = max(1, model.config.seq_len - settings.max_new_tokens)
+    return _grow(model, tokenizer, ids[-room:], settings, clean=False)
+
+
+def answers(
+    model: GPT, tokenizer: Tokenizer, questions: list[str], settings: SamplingConfig
+) -> list[Answer]:
+    """Return the answers to many questions, in order, decoded in batches. 批量回答。"""
+    prompts = [encode_prompt(tokenizer, question) for question in questions]
+    by_length = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    done: dict[int, Answer] = {}
+    for start in range(0, len(by_length), BATCH_SIZE):
+        batch = by_length[start : start + BATCH_SIZE]
+        growing = [_Growing(tokenizer, settings.stop, clean=True) for _ in batch]
+        finished: set[int] = set()
+        for tokens in generate(model, [prompts[i] for i in batch], settings, finished):
+            for token in tokens:
+                growing[token.row].push(token)
+            finished.update(row for row, one in enumerate(growing) if one.reason)
+        done.update((i, one.finish()) for i, one in zip(batch, growing, strict=True))
+    return [done[i] for i in range(len(questions))]
+
+
+@torch.inference_mode()
+def next_token_probabilities(model: GPT, ids: list[int]) -> Tensor:
+    """Return the probability of each token to come next (V,). 下一词元的概率。"""
+    _check_prompts(model, [ids])
+    hidden = model.hidden_states(torch.tensor([ids], device=model.device))
+    return model.lm_head(hidden[0, -1]).float().softmax(dim=-1)
