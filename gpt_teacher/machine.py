@@ -1,0 +1,100 @@
+"""The machine: device, threads, and the facts that a log records. 机器信息。"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from gpt_teacher.errors import ConfigError
+
+CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device for training.device; auto = CUDA, then MPS, then CPU. 选择设备。"""
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        name = next(device for device, there in available.items() if there)
+    if not available[name]:
+        raise ConfigError(
+            [f"training.device: {name!r} is not there on this machine; use cpu or auto"]
+        )
+    return torch.device(name)
+
+
+def set_threads(n_threads: int) -> int:
+    """Use n_threads CPU threads, 0 = as many as this process may use. 设线程数。
+
+    In a container torch sees all cores of the host; more threads than the quota make everything
+    slow.
+    """
+    if n_threads == 0:
+        n_threads = min(torch.get_num_threads(), usable_cores())
+    torch.set_num_threads(n_threads)
+    return n_threads
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use: affinity and container quota. 可用核数。"""
+    has_affinity = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    try:
+        quota, period = CGROUP_QUOTA.read_text(encoding="utf-8").split()
+        cores = min(cores, max(1, int(quota) // int(period)))
+    except (OSError, ValueError):
+        return cores  # no container, or no limit ("max")
+    return cores
+
+
+def cpu_name() -> str:
+    """Return the processor's name. 处理器型号。"""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def peak_memory_bytes() -> int | None:
+    """Return the largest resident memory so far; None where the system does not say. 峰值内存。"""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def code_commit() -> str | None:
+    """Return the commit of the code, `+` if changed since; None outside git. 代码版本。"""
+    here = Path(__file__).parent
+    try:
+        commit, changes = (
+            subprocess.run(
+                ["git", *arguments],
+                cwd=here,
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=10,
+            ).stdout.strip()
+            for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain", "--", "."])
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return commit + ("+" if changes else "")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result depends on. 版本。"""
+    return {"python": platform.python_version(), "torch": torch.__version__}

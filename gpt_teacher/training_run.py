@@ -1,0 +1,304 @@
+"""A training run, from the configuration to the checkpoint folders. 一次完整的训练。
+
+checkpoints/last/        the model so far, whole at any moment
+checkpoints/quantized/   the same in int8, after the run
+checkpoints/resume/      what --resume needs; the log grows here
+checkpoints/previous/    the `last` and `resume` that a new run took the place of
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from gpt_teacher import machine
+from gpt_teacher.checkpoint import (
+    load_checkpoint,
+    load_state,
+    load_weights,
+    save_checkpoint,
+    save_state,
+)
+from gpt_teacher.config import Config
+from gpt_teacher.data import TrainingData, load_training_data
+from gpt_teacher.errors import CheckpointError, TokenizerError
+from gpt_teacher.evaluate import probe, validation_loss
+from gpt_teacher.final_exam import final_exam
+from gpt_teacher.loss import next_token_loss
+from gpt_teacher.model import GPT
+from gpt_teacher.optim import build_optimizer
+from gpt_teacher.prompt import CHAT_TEMPLATE
+from gpt_teacher.quantize import dequantize, quantize
+from gpt_teacher.run_log import LOG_FILE, MAX_STEP_LINES, Evaluation, LogWriter, Step
+from gpt_teacher.run_state import load_optimizer, optimizer_tensors, set_aside, state_file
+from gpt_teacher.tokenizer import Tokenizer, load_tokenizer
+from gpt_teacher.trainer import Hooks, Progress, train
+
+EXAM_SHARE = 0.05  # of the time given by --minutes, kept for the exam and the quantized model
+
+
+class Listener(Protocol):
+    """Whoever watches a run: a terminal or a page. 观看训练的人。"""
+
+    def say(self, text: str) -> None:
+        """Show a sentence. 说一句。"""
+        ...
+
+    def step(self, step: Step, max_steps: int) -> None:
+        """Show an update. 一次更新。"""
+        ...
+
+    def evaluation(self, evaluation: Evaluation) -> None:
+        """Show an evaluation. 一次评估。"""
+        ...
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run has left. 训练结果。"""
+
+    folder: Path  # checkpoints/last
+    finished: bool
+    progress: Progress
+    exam_table: list[str]  # lines for the user
+
+
+@dataclass
+class TrainingRun:
+    """The parts of one run. 一次训练的各个部分。"""
+
+    config: Config
+    listener: Listener
+    tokenizer: Tokenizer
+    data: TrainingData
+    model: GPT
+    optimizer: torch.optim.Optimizer
+    progress: Progress
+    log: LogWriter
+    is_new: bool  # nothing saved yet: what is in the folder belongs to another run
+    first_loss: float | None = None
+    last_loss: float | None = None
+
+    @property
+    def save_dir(self) -> Path:
+        """Return the folder of all that this run writes. 保存位置。"""
+        return Path(self.config.training.save_dir)
+
+    def on_step(self, step: Step) -> None:
+        """Log and show an update. 记录一次更新。"""
+        self.first_loss = step.loss_nats if self.first_loss is None else self.first_loss
+        self.last_loss = step.loss_nats
+        every = max(1, self.progress.max_steps // MAX_STEP_LINES)
+        if step.step % every == 0 or step.step == 1:
+            self.log.step(step)
+        self.listener.step(step, self.progress.max_steps)
+
+    def evaluate(self, step: int) -> float | None:
+        """Log and show the validation loss and the probe questions. 评估。"""
+        batches = self.data.validation
+        loss = validation_loss(self.model, batches, next_token_loss) if batches else None
+        samples = probe(self.model, self.tokenizer, self.data.probes, raw=self.data.is_text)
+        evaluation = Evaluation(step, loss, samples)
+        self.log.evaluation(evaluation)
+        self.listener.evaluation(evaluation)
+        return loss
+
+    def save(self, progress: Progress) -> None:
+        """Save the model and what resuming needs. 保存。"""
+        state = {
+            "progress": asdict(progress),
+            "first_loss": self.first_loss,
+            "config": self.config.to_yaml(),
+            "fingerprints": self.fingerprints(),
+        }
+        tensors = {f"model.{name}": t.cpu() for name, t in self.model.state_dict().items()}
+        tensors |= optimizer_tensors(self.optimizer) | {"random": torch.get_rng_state()}
+        self.save_folder("last", self.model.state_dict(), self.metrics())
+        save_state(state_file(self.save_dir), tensors, state)
+        self.is_new = False
+
+    def save_folder(self, name: str, tensors: dict[str, Tensor], metrics: dict[str, Any]) -> None:
+        """Write one checkpoint folder; a new run keeps the one that it finds. 写检查点文件夹。"""
+        previous = self.save_dir / "previous" / name if self.is_new else None
+        save_checkpoint(
+            self.save_dir / name,
+            tensors,
+            self.config,
+            self.tokenizer,
+            metrics,
+            CHAT_TEMPLATE,
+            self.log.path,
+            previous,
+        )
+
+    def restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+        """Go back to a saved state. 恢复。Raises CheckpointError if the data have changed since."""
+        source = str(state_file(self.save_dir))
+        if state["fingerprints"] != self.fingerprints():
+            raise CheckpointError(
+                f"{source}: the data or the tokenizer have changed since this run began, so it "
+                f"cannot go on; start a new one without --resume"
+            )
+        weights = {n[6:]: t for n, t in tensors.items() if n.startswith("model.")}
+        load_weights(self.model, weights, source)
+        load_optimizer(self.optimizer, tensors)
+        torch.set_rng_state(tensors["random"])
+        self.first_loss = state["first_loss"]
+        self.log.rewind(self.progress.step)
+
+    def fingerprints(self) -> dict[str, object]:
+        """Return what must not change in the middle of a run. 数据与分词器的指纹。"""
+        return {"data": self.data.facts, "tokenizer_sha256": self.tokenizer.fingerprint}
+
+    def metrics(self) -> dict[str, Any]:
+        """Return the measured facts of the run so far. 测得的事实。"""
+        progress, data = self.progress, self.data
+        best = progress.best_val_loss
+        return {
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+            "vocab_size": self.tokenizer.vocab_size,
+            "steps": progress.step,
+            "max_steps": progress.max_steps,
+            "tokens": progress.n_tokens,
+            "elapsed_seconds": round(progress.elapsed_seconds, 1),
+            "first_loss_nats": self.first_loss,
+            "last_loss_nats": self.last_loss,
+            "best_val_loss_nats": best if math.isfinite(best) else None,
+            "fingerprints": self.fingerprints(),
+            "cpu": machine.cpu_name(),
+            "device": str(self.model.device),
+            "threads": torch.get_num_threads(),
+            "peak_memory_bytes": machine.peak_memory_bytes(),
+            "versions": machine.versions(),
+            "code_commit": machine.code_commit(),
+            "seed": self.config.training.seed,
+            "is_text": data.is_text,
+        }
+
+    def finish(self) -> list[str]:
+        """Take the exam, write last/ and quantized/, end the log. 收尾。"""
+        weights = {name: t.cpu() for name, t in self.model.state_dict().items()}
+        quantized = quantize(weights)
+        int8_model = GPT(self.config.model, self.tokenizer.vocab_size)
+        int8_model.load_state_dict(dequantize(quantized))
+        models = {"fp32": self.model, "int8": int8_model.to(self.model.device).eval()}
+        results, table = final_exam(models, self.tokenizer, self.data, self.listener.say)
+        metrics = self.metrics() | {"exam": results}
+        self.log.write(
+            "end",
+            steps=self.progress.step,
+            elapsed_seconds=round(self.progress.elapsed_seconds, 1),
+            peak_memory_bytes=machine.peak_memory_bytes(),
+            exam=results,
+        )
+        self.save_folder("last", weights, metrics)
+        self.save_folder("quantized", quantized, metrics)
+        for name in ("last", "quantized"):
+            size = (self.save_dir / name / "model.safetensors").stat().st_size
+            table.append(f"{self.save_dir / name}: {size / 1e6:.2f} MB of weights")
+        return table
+
+
+def run_training(
+    config: Config,
+    listener: Listener,
+    should_stop: Callable[[], bool],
+    *,
+    minutes: float | None = None,
+    resume: bool = False,
+    init_weights: dict[str, Tensor] | None = None,
+    strict: bool = False,
+) -> Result:
+    """Train as the configuration says and leave checkpoint folders behind. 训练一个模型。
+
+    `minutes` bounds the whole run; `resume` goes on from the saved state (use resumed_config for
+    config); init_weights are float32 tensors to start from. Raises children of GPTTeacherError.
+    """
+    started_at = time.perf_counter()
+    run = _prepare(config, listener, resume, init_weights, strict)
+    if run.progress.finished:
+        raise CheckpointError(
+            f"this run is finished at step {run.progress.step}; to train longer: "
+            f"--resume --set training.max_steps={2 * run.progress.step}"
+        )
+    seconds = None
+    if minutes is not None:
+        used = time.perf_counter() - started_at
+        seconds = max(1.0, minutes * 60 * (1 - EXAM_SHARE) - used)
+    hooks = Hooks(run.on_step, run.evaluate, run.save, should_stop)
+    train(
+        run.model,
+        run.optimizer,
+        run.data.batches,
+        next_token_loss,
+        config.training,
+        run.progress,
+        hooks,
+        seconds,
+    )
+    table: list[str] = run.finish() if run.progress.finished else []
+    return Result(run.save_dir / "last", run.progress.finished, run.progress, table)
+
+
+def _prepare(
+    config: Config,
+    listener: Listener,
+    resume: bool,
+    init_weights: dict[str, Tensor] | None,
+    strict: bool,
+) -> TrainingRun:
+    """Load and build everything that a run needs. 准备。"""
+    training = config.training
+    save_dir = Path(training.save_dir)
+    tokenizer = load_tokenizer(Path(config.tokenizer.path), config.tokenizer)
+    data = load_training_data(config, tokenizer, strict)
+    for line in data.report:
+        listener.say(line)
+    device = machine.pick_device(training.device)
+    threads = machine.set_threads(training.threads)
+    torch.manual_seed(training.seed)
+    model = GPT(config.model, tokenizer.vocab_size)
+    if init_weights is not None:
+        load_weights(model, init_weights, "--init-from")
+    model.to(device)
+    n_parameters = sum(p.numel() for p in model.parameters())
+    listener.say(f"model: {n_parameters:,} parameters on {device}, {threads} threads")
+    run = TrainingRun(
+        config,
+        listener,
+        tokenizer,
+        data,
+        model,
+        build_optimizer(model, training),
+        Progress(step=0, max_steps=training.max_steps),
+        LogWriter(save_dir / "resume" / LOG_FILE),
+        is_new=not resume,
+    )
+    if resume:
+        tensors, state = load_state(state_file(save_dir))
+        run.progress = Progress(**state["progress"])
+        run.restore(tensors, state)
+        listener.say(f"going on from step {run.progress.step} of {run.progress.max_steps}")
+    else:
+        set_aside(save_dir, listener.say)
+        run.log.write("start", **run.metrics(), config=config.to_yaml())
+    return run
+
+
+def initial_weights(folder: Path, config: Config) -> dict[str, Tensor]:
+    """Return the float32 weights of a checkpoint with the same tokenizer. 起始权重。"""
+    checkpoint = load_checkpoint(folder)
+    tokenizer = load_tokenizer(Path(config.tokenizer.path), config.tokenizer)
+    if tokenizer.fingerprint != checkpoint.tokenizer.fingerprint:
+        raise TokenizerError(
+            f"--init-from {folder}: its tokenizer is not {config.tokenizer.path}; "
+            f"use its own: --set tokenizer.path={folder / checkpoint.tokenizer.file_name}"
+        )
+    return dequantize(checkpoint.tensors)
