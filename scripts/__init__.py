@@ -1,0 +1,1 @@
+"""Commands: python -m scripts.NAME. 命令行工具。"""

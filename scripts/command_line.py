@@ -1,0 +1,60 @@
+"""What all commands share: options, exit codes, UTF-8. 命令行的公共部分。
+
+Exit codes: 0 done, 2 the user can mend it (one message, no traceback), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from gpt_teacher.config import Config, load_config
+from gpt_teacher.errors import GPTTeacherError
+
+DONE, USER_CAN_MEND, INTERRUPTED = 0, 2, 130
+
+
+def make_parser(doc: str | None) -> argparse.ArgumentParser:
+    """Return a parser with the options that all commands take; doc is its help. 公共选项。"""
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", type=Path, default=Path("config.yaml"), metavar="FILE")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SECTION.KEY=VALUE",
+        help="change one value of the configuration, e.g. training.max_steps=50; may be repeated",
+    )
+    return parser
+
+
+def read_config(arguments: argparse.Namespace) -> Config:
+    """Return the configuration that --config and --set ask for. 读取配置。"""
+    return load_config(arguments.config, arguments.set)
+
+
+def run(main: Callable[[], int]) -> None:
+    """Run a command's main and exit with its code. 运行命令。"""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # not when a test has replaced it
+            stream.reconfigure(encoding="utf-8", errors="replace")
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    try:
+        code = main()
+        sys.stdout.flush()
+    except GPTTeacherError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = USER_CAN_MEND
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        code = INTERRUPTED
+    except BrokenPipeError:  # `python -m scripts.ask … | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = DONE
+    sys.exit(code)
