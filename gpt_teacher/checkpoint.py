@@ -12,8 +12,6 @@ whatever happens in between, a whole one is left. What resuming needs is one fil
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,19 +21,13 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from gpt_teacher.atomic import finish_swap, replace_file, replace_folder
 from gpt_teacher.config import Config, load_config
 from gpt_teacher.errors import CheckpointError
-from gpt_teacher.model import GPT, INIT_STD, RMS_NORM_EPS, ROPE_THETA
+from gpt_teacher.model import GPT
 from gpt_teacher.run_log import LOG_FILE
-from gpt_teacher.tokenizer import (
-    BOS_ID,
-    EOS_ID,
-    PAD_ID,
-    SPECIAL_TOKENS,
-    UNK_ID,
-    Tokenizer,
-    load_tokenizer,
-)
+from gpt_teacher.tokenizer import Tokenizer, load_tokenizer
+from gpt_teacher.transformers_files import generation_config, network_config, tokenizer_config
 
 WEIGHTS_FILE = "model.safetensors"
 METRICS_FILE = "metrics.json"
@@ -73,10 +65,10 @@ def save_checkpoint(
     quantized = any(t.dtype == torch.int8 for t in tensors.values())
     files = {
         WEIGHTS_FILE: safetensors.torch.save(named, metadata={"format": "pt"}),
-        "config.json": _json(_transformers_config(config, tokenizer, quantized)),
-        "generation_config.json": _json(_generation_config(config)),
+        "config.json": _json(network_config(config, tokenizer, quantized)),
+        "generation_config.json": _json(generation_config(config)),
         tokenizer.file_name: tokenizer.file_bytes,
-        "tokenizer_config.json": _json(_tokenizer_config(config)),
+        "tokenizer_config.json": _json(tokenizer_config(config)),
         "chat_template.jinja": chat_template.encode(),
         "config.yaml": config.to_yaml().encode(),
         METRICS_FILE: _json(metrics),
@@ -99,7 +91,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     Raises CheckpointError if it is missing, incomplete or damaged, TokenizerError if its
     tokenizer is not the one that it was trained with.
     """
-    _finish_swap(folder)
+    finish_swap(folder)
     if not folder.is_dir():
         raise CheckpointError(
             f"no checkpoint at {folder}; train one with: python -m scripts.train, "
@@ -162,12 +154,7 @@ def save_state(path: Path, tensors: dict[str, Tensor], state: Json) -> None:
     """Write tensors and a JSON object as one file, in one piece. 保存续训状态。"""
     metadata = {"state": json.dumps(state, ensure_ascii=False)}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        content = safetensors.torch.save(tensors, metadata)
-        temporary = path.with_suffix(".tmp")
-        _write(temporary, content)
-        temporary.replace(path)
-        _sync_folder(path.parent)
+        replace_file(path, safetensors.torch.save(tensors, metadata))
     except OSError as error:
         raise CheckpointError(
             f"cannot write {path}: {error.strerror or error}; what was saved before is still "
@@ -207,60 +194,6 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     return tensors, json.loads(content[8 : 8 + length]).get("__metadata__", {})
 
 
-def replace_folder(folder: Path, files: dict[str, bytes], previous: Path | None = None) -> None:
-    """Put a folder of these files in the place of another, or change nothing. 整体替换。"""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _finish_swap(folder)
-    new, old = _beside(folder, "new"), _beside(folder, "old")
-    shutil.rmtree(new, ignore_errors=True)
-    try:
-        new.mkdir()
-        for name, content in files.items():
-            _write(new / name, content)
-        _sync_folder(new)
-    except OSError:
-        shutil.rmtree(new, ignore_errors=True)
-        raise
-    if folder.exists():
-        folder.rename(old)
-    new.rename(folder)
-    _sync_folder(folder.parent)
-    if previous is not None and old.exists():
-        shutil.rmtree(previous, ignore_errors=True)
-        previous.parent.mkdir(parents=True, exist_ok=True)
-        old.rename(previous)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _finish_swap(folder: Path) -> None:
-    """Undo a swap that a power cut left between its two renamings. 断电后的恢复。"""
-    old = _beside(folder, "old")
-    if old.exists() and not folder.exists():
-        old.rename(folder)
-
-
-def _beside(folder: Path, what: str) -> Path:
-    return folder.with_name(f".{folder.name}.{what}")
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """Flush a folder's list of names, where the system can. 刷新目录。"""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def _json(value: Json) -> bytes:
     return (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode()
 
@@ -273,74 +206,3 @@ def _read_json(path: Path) -> Json:
     if not isinstance(value, dict):
         raise CheckpointError(f"{path} is damaged (not a JSON object); copy the folder again")
     return value
-
-
-def _transformers_config(config: Config, tokenizer: Tokenizer, quantized: bool) -> Json:
-    """Describe the network to transformers; learned positions have no class there. 结构说明。"""
-    model = config.model
-    rope = model.position == "rope"
-    described: Json = {
-        "architectures": ["ArceeForCausalLM" if rope else "GPTTeacherForCausalLM"],
-        "model_type": "arcee" if rope else "gpt_teacher",
-        "vocab_size": tokenizer.vocab_size,
-        "hidden_size": model.n_embd,
-        "intermediate_size": 4 * model.n_embd,
-        "num_hidden_layers": model.n_layer,
-        "num_attention_heads": model.n_head,
-        "num_key_value_heads": model.n_head,
-        "head_dim": model.head_dim,
-        "max_position_embeddings": model.seq_len,
-        "hidden_act": "silu",
-        "attention_bias": True,
-        "mlp_bias": True,
-        "attention_dropout": model.dropout,
-        "rms_norm_eps": RMS_NORM_EPS,
-        "rope_theta": ROPE_THETA,
-        "rope_parameters": {"rope_type": "default", "rope_theta": ROPE_THETA},
-        "initializer_range": INIT_STD,
-        "tie_word_embeddings": True,
-        "bos_token_id": BOS_ID,
-        "eos_token_id": EOS_ID,
-        "pad_token_id": PAD_ID,
-        "dtype": "float32",
-        "gpt_teacher": {"tokenizer_sha256": tokenizer.fingerprint},
-    }
-    if quantized:
-        described["quantization_config"] = _quantization_config()
-    return described
-
-
-def _quantization_config() -> Json:
-    """Describe quantize.py's layout to compressed-tensors. 量化说明。"""
-    weights = {"num_bits": 8, "type": "int", "symmetric": True, "strategy": "channel"}
-    return {
-        "quant_method": "compressed-tensors",
-        "format": "int-quantized",
-        "quantization_status": "compressed",
-        "ignore": ["lm_head"],
-        "config_groups": {"group_0": {"targets": ["Linear"], "weights": weights}},
-    }
-
-
-def _generation_config(config: Config) -> Json:
-    return {
-        "bos_token_id": BOS_ID,
-        "eos_token_id": EOS_ID,
-        "pad_token_id": PAD_ID,
-        "do_sample": False,
-        "max_length": config.model.seq_len,
-        "suppress_tokens": [BOS_ID, PAD_ID, UNK_ID],
-    }
-
-
-def _tokenizer_config(config: Config) -> Json:
-    bos, eos, pad, unk = SPECIAL_TOKENS
-    return {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "bos_token": bos,
-        "eos_token": eos,
-        "pad_token": pad,
-        "unk_token": unk,
-        "model_max_length": config.model.seq_len,
-        "clean_up_tokenization_spaces": False,
-    }

@@ -8,15 +8,14 @@ used.
 
 from __future__ import annotations
 
-import difflib
-import types
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
 import yaml
 
 from gpt_teacher.errors import ConfigError
+from gpt_teacher.strict import build, did_you_mean
 
 Check = tuple[str, bool, str]  # key, whether its value is fine, what is allowed
 
@@ -187,6 +186,7 @@ class AppConfig(Section):
 
     host: str = "127.0.0.1"  # 0.0.0.0 lets the whole classroom network in
     port: int = 0  # 0 = the first free one from 7860
+    language: Literal["zh", "en"] = "zh"
 
     def checks(self) -> list[Check]:
         """See Section. 取值范围。"""
@@ -252,10 +252,12 @@ def parse_config(text: str, source: str, overrides: list[str] | None = None) -> 
         values["data"]["val_path"] = None
     sections: dict[str, Any] = {}
     for name, given in values.items():
-        section_problems, sections[name] = _build_section(name, given)
-        for key, problem in section_problems:
-            place = places.get(f"{name}.{key}", source)
-            problems.append(f"{place}: {name}.{problem}" if key else f"{place}: {problem}")
+        if name not in SECTIONS:
+            problems.append(f"{source}: unknown section {name!r}{did_you_mean(name, [*SECTIONS])}")
+            continue
+        sections[name], found = build(SECTIONS[name], given)
+        for key, problem in found:
+            problems.append(f"{places.get(f'{name}.{key}', source)}: {name}.{problem}")
     if problems:
         raise ConfigError(problems)
     return Config(**sections)
@@ -301,73 +303,3 @@ def _apply_override(
         value = text  # a Windows path or a stop text such as `[` is no YAML, but fine as text
     values.setdefault(section, {})[key] = value
     places[f"{section}.{key}"] = f"--set {override}"
-
-
-def _build_section(
-    name: str, given: dict[str, Any]
-) -> tuple[list[tuple[str, str]], Section | None]:
-    """Return (problems as (key, text), the section or None). 构造一节配置。"""
-    if name not in SECTIONS:
-        return [("", f"unknown section {name!r}{_did_you_mean(name, list(SECTIONS))}")], None
-    cls = SECTIONS[name]
-    hints = get_type_hints(cls)
-    known = [f.name for f in fields(cls)]  # type: ignore[arg-type]
-    problems: list[tuple[str, str]] = []
-    good: dict[str, Any] = {}
-    for key, value in given.items():
-        if key not in known:
-            problems.append((key, f"{key}: unknown key{_did_you_mean(str(key), known)}"))
-            continue
-        try:
-            good[key] = _convert(value, hints[key])
-        except ValueError as error:
-            problems.append((key, f"{key}: {value!r} is not allowed; it must be {error}"))
-    try:
-        return problems, cls(**good)
-    except ConfigError as error:
-        return problems + [(text.split(":")[0], text) for text in error.problems], None
-
-
-def _did_you_mean(word: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else f"; known are: {', '.join(known)}"
-
-
-def _convert(value: Any, hint: Any) -> Any:
-    """Return value as the type of the hint; ValueError says what is allowed. 转换类型。"""
-    if get_origin(hint) is Literal:
-        if value not in get_args(hint):
-            raise ValueError(f"one of {', '.join(map(str, get_args(hint)))}")
-        return value
-    if get_origin(hint) in (Union, types.UnionType):  # here always `str | None`
-        return None if value is None else _convert(value, get_args(hint)[0])
-    if get_origin(hint) is tuple:
-        items = [value] if isinstance(value, str) else value
-        if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
-            raise ValueError("a list of texts")
-        return tuple(items)
-    if hint is bool:
-        if not isinstance(value, bool):
-            raise ValueError("true or false")
-        return value
-    if hint is str:
-        if not isinstance(value, (str, int, float)) or isinstance(value, bool):
-            raise ValueError("text")
-        return str(value)
-    return _convert_number(value, hint)
-
-
-def _convert_number(value: Any, hint: type) -> int | float:
-    """Return an int or a finite float. YAML 把 3e-4 读成文字，这里也认。"""
-    kind = "a whole number" if hint is int else "a number"
-    if isinstance(value, bool):
-        raise ValueError(kind)
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise ValueError(kind) from None
-    if number != number or abs(number) == float("inf"):
-        raise ValueError(f"{kind}, not infinite or NaN")
-    if hint is int and number != int(number):
-        raise ValueError(kind)
-    return int(value) if isinstance(value, int) else hint(number)

@@ -103,7 +103,7 @@ def probe(
             given = [list(continue_text(model, tokenizer, q, settings))[-1] for q in questions]
         else:
             prompts = [encode_prompt(tokenizer, question) for question in questions]
-            given = answers(model, tokenizer, questions, settings)
+            given = answers(model, tokenizer, questions, settings, clean=False)
         return [
             Sample(question, answer.text, first_tokens(model, tokenizer, ids))
             for question, answer, ids in zip(questions, given, prompts, strict=True)

@@ -264,15 +264,22 @@ def continue_text(
 
 
 def answers(
-    model: GPT, tokenizer: Tokenizer, questions: list[str], settings: SamplingConfig
+    model: GPT,
+    tokenizer: Tokenizer,
+    questions: list[str],
+    settings: SamplingConfig,
+    clean: bool = True,
 ) -> list[Answer]:
-    """Return the answers to many questions, in order, decoded in batches. 批量回答。"""
+    """Return the answers to many questions, in order, decoded in batches. 批量回答。
+
+    With clean=False, punctuation at the beginning stays.
+    """
     prompts = [encode_prompt(tokenizer, question) for question in questions]
     by_length = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     done: dict[int, Answer] = {}
     for start in range(0, len(by_length), BATCH_SIZE):
         batch = by_length[start : start + BATCH_SIZE]
-        growing = [_Growing(tokenizer, settings.stop, clean=True) for _ in batch]
+        growing = [_Growing(tokenizer, settings.stop, clean) for _ in batch]
         finished: set[int] = set()
         for tokens in generate(model, [prompts[i] for i in batch], settings, finished):
             for token in tokens:

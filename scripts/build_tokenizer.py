@@ -10,7 +10,7 @@ from pathlib import Path
 from gpt_teacher.config import Config
 from gpt_teacher.prompt import ASSISTANT, USER, normalise
 from gpt_teacher.text_files import read_rows, read_texts
-from gpt_teacher.tokenizer import train_tokenizer
+from gpt_teacher.tokenizer_training import train_tokenizer
 from scripts.command_line import DONE, make_parser, read_config, run
 
 

@@ -1,0 +1,57 @@
+"""How the page looks, and how it is served. 页面的样子与启动方式。"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import gradio as gr
+
+from gpt_teacher.config import AppConfig
+
+# System fonts that have Chinese: nothing is fetched from another host.
+FONT = [
+    "system-ui",
+    "PingFang SC",
+    "Microsoft YaHei",
+    "Noto Sans CJK SC",
+    "Noto Sans SC",
+    "sans-serif",
+]
+MONO = ["ui-monospace", "Consolas", "Noto Sans Mono CJK SC", "monospace"]
+CSS = """
+.min_value, .max_value { color: var(--body-text-color) !important }
+.block-info, .info { color: var(--body-text-color-subdued) }
+"""
+SET_LANGUAGE = "() => {{ document.documentElement.lang = '{language}' }}"
+
+
+def theme() -> gr.themes.Base:
+    """Return the theme: large text, and enough contrast in light and dark. 主题。"""
+    return gr.themes.Default(
+        primary_hue="blue", secondary_hue="blue", text_size="lg", font=FONT, font_mono=MONO
+    ).set(
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        block_info_text_color="*neutral_600",
+        block_title_text_color="*neutral_700",
+        block_label_text_color="*neutral_700",
+        slider_color="*primary_700",
+    )
+
+
+def launch_options(app: AppConfig) -> dict[str, Any]:
+    """Return the arguments of Blocks.launch, for the app and its tests alike. 启动参数。"""
+    return {
+        "server_name": app.host,
+        "server_port": app.port or None,
+        "theme": theme(),
+        "css": CSS,
+        "js": SET_LANGUAGE.format(language="zh-CN" if app.language == "zh" else "en"),
+        "ssr_mode": False,
+        "run_history": False,  # on shared computers, nobody's questions are kept
+        "enable_monitoring": False,
+        "footer_links": ["api"],
+        "max_file_size": "1mb",
+        "show_error": not os.getenv("SPACE_ID"),
+    }
