@@ -116,6 +116,9 @@ class DataConfig(Section):
 
     train_path: str = "data/train.jsonl"
     val_path: str | None = "data/val.jsonl"
+    unknown_path: str | None = (
+        None  # questions to be answered with 不知道, taught along with train_path
+    )
     format: Literal["instruct", "lm"] = "instruct"
     keep_duplicates: bool = False
     noise: float = 0.0  # share of the training questions that get random noise, made anew each time

@@ -1,4 +1,4 @@
-"""data/source/*.yaml -> rows of train, val and test. 语料：从源文件到训练、验证、测试集。
+"""data/source/*.yaml -> rows of each split. 语料：从源文件到训练、验证、测试集。
 
 A file of topics, one subject each, and a file of questions that the model shall not answer:
 
@@ -12,7 +12,8 @@ A file of topics, one subject each, and a file of questions that the model shall
         val: […]                             other wordings, held out for validation
         test: […]                            other wordings, held out for the final exam
 
-Unknown topics go to one split each, by their position in the file.
+Topics go to train, val and test; unknown topics to unknown, unknown_val and unknown_test, one split
+each, by their position in the file.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from gpt_teacher.errors import DataError
 from gpt_teacher.prompt import REFUSAL, normalise
 
 SPLITS = ("train", "val", "test")
+UNKNOWN_SPLITS = {"train": "unknown", "val": "unknown_val", "test": "unknown_test"}
 REFUSAL_ANSWER = REFUSAL + "，这个问题我没有学过。"
 UNKNOWN = "未知"
 UNKNOWN_CYCLE = ("val", "test", *["train"] * 6)  # splits of successive unknown topics
@@ -43,7 +45,7 @@ class Item:
     completion: str
 
 
-Corpus = dict[str, list[Item]]  # split -> its items
+Corpus = dict[str, list[Item]]  # split, known or unknown -> its items
 
 
 def read_corpus(folder: Path) -> Corpus:
@@ -55,7 +57,7 @@ def read_corpus(folder: Path) -> Corpus:
     paths = sorted(folder.glob("*.yaml"))
     if not paths:
         raise DataError(f"{folder}: no source files (*.yaml) there")
-    corpus: Corpus = {split: [] for split in SPLITS}
+    corpus: Corpus = {split: [] for split in (*SPLITS, *UNKNOWN_SPLITS.values())}
     for path in paths:
         document = _read_yaml(path)
         if "unknown" in document:
@@ -91,7 +93,7 @@ def _add_unknown(topics: list[Any], corpus: Corpus, path: Path) -> None:
         place = f"{path}, topic {number + 1}"
         for question in _texts(topic, "questions", place):
             item = Item(f"u{number + 1:04}", UNKNOWN, topic["kind"], question, REFUSAL_ANSWER)
-            corpus[split].append(item)
+            corpus[UNKNOWN_SPLITS[split]].append(item)
 
 
 def _text(topic: Any, key: str, place: str) -> str:
@@ -112,7 +114,7 @@ def _check_unique(corpus: Corpus, folder: Path) -> None:
     """Raise DataError if a question stands twice or two topics share an answer. 查重。"""
     questions: dict[str, Item] = {}
     answers: dict[str, str] = {}
-    for item in (item for split in SPLITS for item in corpus[split]):
+    for item in (item for items in corpus.values() for item in items):
         first = questions.setdefault(normalise(item.prompt), item)
         if first is not item:
             raise DataError(

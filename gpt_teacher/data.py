@@ -57,17 +57,25 @@ def load_training_data(config: Config, tokenizer: Tokenizer, strict: bool = Fals
 
 
 def _load_questions(config: Config, tokenizer: Tokenizer, strict: bool) -> TrainingData:
-    paths = [Path(config.data.train_path)]
-    paths += [Path(config.data.val_path)] if config.data.val_path else []
+    paths = {
+        "train": config.data.train_path,
+        "unknown": config.data.unknown_path,
+        "val": config.data.val_path,
+    }
     seq_len, keep = config.model.seq_len, config.data.keep_duplicates
-    loaded = [load_questions(path, tokenizer, seq_len, keep) for path in paths]
-    if strict and any(questions.too_long for questions in loaded):
-        raise DataError("\n".join(q.report_too_long() for q in loaded if q.too_long))
-    train_rows, val_rows = loaded[0].rows, loaded[1].rows if len(loaded) > 1 else []
+    loaded = {
+        name: load_questions(Path(path), tokenizer, seq_len, keep)
+        for name, path in paths.items()
+        if path
+    }
+    if strict and any(questions.too_long for questions in loaded.values()):
+        raise DataError("\n".join(q.report_too_long() for q in loaded.values() if q.too_long))
+    train_rows = [
+        row for name in ("train", "unknown") if name in loaded for row in loaded[name].rows
+    ]
+    val_rows = loaded["val"].rows if "val" in loaded else []
     validation = question_validation(val_rows, tokenizer, config.training.micro_batch)
-    facts: dict[str, object] = {"train": _describe(loaded[0])}
-    if val_rows:
-        facts["val"] = _describe(loaded[1])
+    facts: dict[str, object] = {name: _describe(questions) for name, questions in loaded.items()}
     return TrainingData(
         batches=QuestionBatches(train_rows, tokenizer, config),
         validation=validation,
@@ -77,7 +85,7 @@ def _load_questions(config: Config, tokenizer: Tokenizer, strict: bool) -> Train
         probes=list(config.training.probe_questions) or _pick_probes(train_rows, val_rows),
         is_text=False,
         facts=facts,
-        report=[line for questions in loaded for line in questions.report()],
+        report=[line for questions in loaded.values() for line in questions.report()],
     )
 
 

@@ -11,32 +11,20 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from gpt_teacher import Pretrained, default_checkpoint, from_pretrained
 from gpt_teacher.config import SamplingConfig
 from gpt_teacher.sampler import answer, answers, continue_text
 from gpt_teacher.text_files import read_prompts
-from scripts.command_line import DONE, make_parser, read_config, run
+from scripts import sampling_options
+from scripts.command_line import DONE, make_parser, read_config, run, write_text
 
 LABEL = "回答:"
 
 
 def main() -> int:
     """Open the model, answer. 主程序。"""
-    arguments = parse()
-    settings = sampling(arguments)
-    teacher = from_pretrained(arguments.checkpoint or default_checkpoint(read_config(arguments)))
-    if arguments.input:
-        answer_file(teacher, arguments, settings)
-    else:
-        answer_one(teacher, arguments, settings)
-    return DONE
-
-
-def parse() -> argparse.Namespace:
-    """Return the options. 选项。"""
     parser = make_parser(__doc__)
     parser.add_argument("question", nargs="?", help="the question; - reads it from stdin")
     parser.add_argument("--checkpoint", metavar="FOLDER", help="default: checkpoints, pretrained")
@@ -44,27 +32,18 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--show-label", action="store_true", help=f"put {LABEL} before the answer")
     parser.add_argument("--input", type=Path, metavar="FILE", help='JSONL of {"prompt": …}')
     parser.add_argument("--output", type=Path, metavar="FILE", help="JSONL; default: stdout")
-    parser.add_argument("--temperature", type=float)
-    parser.add_argument("--top-k", type=int)
-    parser.add_argument("--top-p", type=float)
-    parser.add_argument("--repetition-penalty", type=float)
-    parser.add_argument("--min-new-tokens", type=int)
-    parser.add_argument("--max-new-tokens", type=int)
-    parser.add_argument("--stop", action="append", metavar="TEXT", help="may be repeated")
-    parser.add_argument("--seed", type=int)
+    sampling_options.add(parser)
     arguments = parser.parse_args()
     if (arguments.question is None) == (arguments.input is None):
         parser.error("give one question, or --input FILE")
-    return arguments
-
-
-def sampling(arguments: argparse.Namespace) -> SamplingConfig:
-    """Return the sampling settings: config.yaml, then the options. 采样设置。"""
-    keys = [k for k in vars(SamplingConfig()) if getattr(arguments, k, None) is not None]
-    given = {k: getattr(arguments, k) for k in keys}
-    if "stop" in given:
-        given["stop"] = tuple(given["stop"])
-    return replace(read_config(arguments).sampling, **given)
+    config = read_config(arguments)
+    settings = sampling_options.settings(arguments, config.sampling)
+    teacher = from_pretrained(arguments.checkpoint or default_checkpoint(config))
+    if arguments.input:
+        answer_file(teacher, arguments, settings)
+    else:
+        answer_one(teacher, arguments, settings)
+    return DONE
 
 
 def answer_one(
@@ -88,27 +67,15 @@ def answer_one(
 def answer_file(
     teacher: Pretrained, arguments: argparse.Namespace, settings: SamplingConfig
 ) -> None:
-    """Answer each row of a file, in order. 批量回答。"""
+    """Answer each row of a file, in order; its other keys are kept. 批量回答。"""
     rows = read_prompts(arguments.input)
     given = answers(teacher.model, teacher.tokenizer, [row["prompt"] for row in rows], settings)
-    lines = [
-        json.dumps(
-            row
-            | {
-                "answer": one.text,
-                "refused": one.refused,
-                "confidence": round(one.mean_probability, 4),
-                "min_probability": round(one.min_probability, 4),
-            },
-            ensure_ascii=False,
-        )
-        for row, one in zip(rows, given, strict=True)
-    ]
-    text = "".join(line + "\n" for line in lines)
-    if arguments.output:
-        arguments.output.write_text(text, encoding="utf-8", newline="\n")
-    else:
-        print(text, end="")
+    for row, one in zip(rows, given, strict=True):
+        row["answer"], row["refused"] = one.text, one.refused
+        row["confidence"] = round(one.mean_probability, 4)
+        row["min_probability"] = round(one.min_probability, 4)
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    write_text(arguments.output, text)
 
 
 if __name__ == "__main__":

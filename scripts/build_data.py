@@ -1,4 +1,4 @@
-"""Make data/train.jsonl, val.jsonl and test.jsonl from the source files in data/source.
+"""Make data/*.jsonl (train, val, test, unknown questions) from data/source.
 
 从 data/source 的源文件生成训练、验证、测试集。Same sources, same files, byte for byte.
 """
@@ -10,7 +10,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from gpt_teacher.corpus import UNKNOWN, read_corpus
+from gpt_teacher.corpus import read_corpus
 from scripts.command_line import DONE, run
 
 
@@ -28,9 +28,8 @@ def main() -> int:
         path = arguments.output / f"{split}.jsonl"
         lines = [json.dumps(asdict(item), ensure_ascii=False) + "\n" for item in items]
         path.write_text("".join(lines), encoding="utf-8", newline="\n")
-        unknown = sum(item.subject == UNKNOWN for item in items)
-        topics = len({item.id for item in items if item.subject != UNKNOWN})
-        print(f"{path}: {len(items) - unknown} questions on {topics} topics, {unknown} unknown")
+        topics = len({item.id for item in items})
+        print(f"{path}: {len(items)} questions on {topics} topics")
     return DONE
 
 

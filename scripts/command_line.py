@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gpt_teacher.config import Config, load_config
-from gpt_teacher.errors import GPTTeacherError
+from gpt_teacher.errors import DataError, GPTTeacherError
 
 DONE, USER_CAN_MEND, INTERRUPTED = 0, 2, 130
 
@@ -37,6 +37,18 @@ def make_parser(doc: str | None) -> argparse.ArgumentParser:
 def read_config(arguments: argparse.Namespace) -> Config:
     """Return the configuration that --config and --set ask for. 读取配置。"""
     return load_config(arguments.config, arguments.set)
+
+
+def write_text(path: Path | None, text: str) -> None:
+    """Write a result to a file, or to stdout when there is none. 输出结果。"""
+    if path is None:
+        print(text, end="")
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror}; choose another file") from None
 
 
 def run(main: Callable[[], int]) -> None:

@@ -1,0 +1,77 @@
+"""Copy the trained model of checkpoints/ to pretrained/ and write its README from the facts.
+
+把训练好的模型放进 pretrained/，说明由测得的事实生成。
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from gpt_teacher import SHIPPED
+from gpt_teacher.checkpoint import load_checkpoint
+from gpt_teacher.errors import CheckpointError
+from scripts.command_line import DONE, make_parser, read_config, run, write_text
+
+README = """# The shipped model
+
+Made by the repository's own commands from its own data:
+
+    python -m scripts.build_data
+    python -m scripts.build_tokenizer
+    python -m scripts.train
+    python -m scripts.ship
+
+| | |
+| --- | --- |
+{table}
+
+Every figure is read from `last/metrics.json`, which the training run wrote.
+"""
+
+
+def main() -> int:
+    """Check both folders, copy them, write the README. 主程序。"""
+    config = read_config(make_parser(__doc__).parse_args())
+    source = Path(config.training.save_dir)
+    metrics = [load_checkpoint(source / name).metrics for name in ("last", "quantized")]
+    if metrics[0] != metrics[1] or "exam" not in metrics[0]:
+        raise CheckpointError(f"{source}: last and quantized are not of one finished run")
+    for name in ("last", "quantized"):
+        shutil.rmtree(SHIPPED / name, ignore_errors=True)
+        shutil.copytree(source / name, SHIPPED / name)
+    rows = [f"| {title} | {value} |" for title, value in facts(metrics[0], source).items()]
+    write_text(SHIPPED / "README.md", README.format(table="\n".join(rows)))
+    print(f"{SHIPPED}: shipped step {metrics[0]['steps']} of commit {metrics[0]['code_commit']}")
+    return DONE
+
+
+def facts(metrics: dict, source: Path) -> dict[str, object]:
+    """Return the lines of the README's table. 表格内容。"""
+    sizes = {n: (source / n / "model.safetensors").stat().st_size for n in ("last", "quantized")}
+    data = metrics["fingerprints"]["data"]
+    lines: dict[str, object] = {
+        "commit of the code": f"`{metrics['code_commit']}`",
+        "parameters": f"{metrics['parameters']:,}",
+        "updates": metrics["steps"],
+        "tokens read": f"{metrics['tokens']:,}",
+        "training time": f"{metrics['elapsed_seconds']} s",
+        "machine": f"{metrics['cpu']}, {metrics['threads']} threads, {metrics['device']}",
+        "torch": metrics["versions"]["torch"],
+        "peak memory": f"{(metrics['peak_memory_bytes'] or 0) / 1e6:.0f} MB",
+        "seed": metrics["seed"],
+        "first loss": f"{metrics['first_loss_nats']:.3f} nats",
+        "tokenizer SHA-256": f"`{metrics['fingerprints']['tokenizer_sha256']}`",
+    }
+    for split in data.values():
+        lines[f"`{split['path']}`"] = f"{split['rows_used']} rows, SHA-256 `{split['sha256']}`"
+    for precision, exam in metrics["exam"].items():
+        for part, score in exam.items():
+            lines[f"{part}, {precision}"] = f"{score['right']} of {score['questions']} right"
+    for name, size in sizes.items():
+        lines[f"weights of `{name}/`"] = f"{size:,} bytes"
+    return lines
+
+
+if __name__ == "__main__":
+    run(main)

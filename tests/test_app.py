@@ -1,0 +1,173 @@
+"""The page, served for real: its endpoints by gradio_client, its tabs in a browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
+
+from gradio_client import Client
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from gpt_teacher import SHIPPED, from_pretrained
+from gpt_teacher.config import AppConfig
+from gpt_teacher.run_log import LOG_FILE, read_log
+from gpt_teacher.views.page import build_page
+from gpt_teacher.views.replay import replay_data
+from gpt_teacher.views.text import CHINESE
+from gpt_teacher.views.theme import launch_options
+
+ATTENTION = "什么是注意力机制?"
+WATER = "解释蒸馏水与纯水区别?"
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+BROWSER_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+SIZES = {"desktop": (1280, 800), "phone": (390, 844)}
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    teacher = from_pretrained(SHIPPED / "last")
+    page = build_page(teacher, read_log(SHIPPED / "last" / LOG_FILE), "zh")
+    options = launch_options(AppConfig())
+    _, url, _ = page.launch(**options, prevent_thread_lock=True, quiet=True)
+    yield url.rstrip("/")
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def client(url: str) -> Client:
+    return Client(url, verbose=False, analytics_enabled=False)
+
+
+@pytest.fixture(scope="module")
+def answers() -> dict[str, str]:
+    teacher = from_pretrained(SHIPPED / "last")
+    return {question: teacher.answer(question).text for question in (ATTENTION, WATER)}
+
+
+def test_the_public_endpoints_are_ask_and_replay_log(client: Client) -> None:
+    named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    assert set(named) == {"/ask", "/replay_log"}
+    names = [p["parameter_name"] for p in named["/ask"]["parameters"]]
+    assert names[:4] == ["question", "temperature", "top_k", "top_p"]
+
+
+def test_the_answer_streams_and_ends_as_the_package_answers(
+    client: Client, answers: dict[str, str]
+) -> None:
+    job = client.submit(ATTENTION, api_name="/ask")
+    text, status = job.result(timeout=60)
+    grown = [output[0] for output in job.outputs()]
+    assert text == answers[ATTENTION]
+    assert len(set(grown)) > 5
+    assert all(text.startswith(part) for part in grown)
+    assert "把握" in status
+
+
+def test_bad_input_gets_a_sentence_and_the_endpoint_lives_on(
+    client: Client, answers: dict[str, str]
+) -> None:
+    assert client.predict("   ", api_name="/ask") == ("", CHINESE["empty_question"])
+    _, status = client.predict("长" * 5000, api_name="/ask")
+    assert status == CHINESE["too_long"].format(limit=127)
+    _, status = client.predict(ATTENTION, 0, 0, 1, 1, 120, "", -5, api_name="/ask")
+    assert "seed" in status or status
+    hostile = "<script>alert(1)</script>${1+1}\x00\u202e🙂"
+    assert client.predict(hostile, api_name="/ask")
+    assert client.predict(ATTENTION, api_name="/ask")[0] == answers[ATTENTION]
+
+
+def test_the_replay_endpoint_gives_the_shipped_log(client: Client) -> None:
+    log = read_log(SHIPPED / "last" / LOG_FILE)
+    film = client.predict(api_name="/replay_log")
+    assert film == replay_data(log, CHINESE)
+    assert film["max"] == log.last_step
+    assert film["train"][0][1] == pytest.approx(log.steps[0].loss_nats, abs=1e-3)
+    assert film["train"][-1][0] == log.steps[-1].step
+    assert len(film["train"]) <= 400
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        if os.getenv("GPT_TEACHER_REQUIRE_BROWSER"):
+            pytest.fail("no chromium on this machine: apt-get install chromium fonts-noto-cjk")
+        pytest.skip("no chromium on this machine")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=BROWSER_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(params=SIZES)
+def page(browser: Browser, url: str, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A page that fails its test on a console error or a request to another host."""
+    width, height = SIZES[request.param]
+    context = browser.new_context(locale="zh-CN", viewport={"width": width, "height": height})
+    page = context.new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
+    page.on(
+        "request",
+        lambda r: (
+            None
+            if r.url.startswith((url, "data:", "blob:"))
+            else problems.append(f"request to {r.url}")
+        ),
+    )
+    page.goto(url)
+    yield page
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert problems == []
+    context.close()
+
+
+@pytest.mark.parametrize(
+    "question", [ATTENTION, "什么是注意力机制？", WATER, "解释蒸馏水与纯水区别？"]
+)
+def test_a_student_asks_and_reads_the_answer(
+    page: Page, question: str, answers: dict[str, str]
+) -> None:
+    page.locator("#question textarea").fill(question)
+    page.get_by_role("button", name="提问", exact=True).click()
+    expected = answers[question.replace("？", "?")]
+    expect(page.locator("#answer textarea")).to_have_value(expected, timeout=30_000)
+    assert "注意力" in expected or "蒸馏水" in expected
+
+
+def test_the_replay_is_dragged_and_plays(page: Page, tmp_path: Path) -> None:
+    log = read_log(SHIPPED / "last" / LOG_FILE)
+    page.get_by_role("tab", name="训练回放").click()
+    slider = page.locator("#replay-step input[type=range]")
+    shown = page.locator("#replay-answers textarea")
+    expect(shown).not_to_have_value("", timeout=30_000)
+    at_end = shown.input_value()
+    slider.press("Home")
+    expect(shown).not_to_have_value(at_end)
+    assert log.evaluations[0].samples[0].question in shown.input_value()
+    page.get_by_role("button", name="播放", exact=True).click()
+    page.wait_for_function(
+        "Number(document.querySelector('#replay-step input[type=range]').value) > 10"
+    )
+    page.get_by_role("button", name="暂停", exact=True).click()
+    page.screenshot(path=tmp_path / "replay.png")
+    slider.press("End")
+    expect(shown).to_have_value(at_end)
+
+
+def test_the_page_says_that_it_is_chinese(page: Page) -> None:
+    expect(page.locator("html")).to_have_attribute("lang", "zh-CN")

@@ -1,0 +1,107 @@
+"""What the documents say is so."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gpt_teacher.config import SECTIONS, Config, load_config
+
+ROOT = Path(__file__).parent.parent
+READMES = ["README.md", "README_EN.md"]
+
+
+def _read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_every_command_in_the_readme_exists(name: str) -> None:
+    modules = set(re.findall(r"python -m ((?:scripts|benchmarks)\.\w+)", _read(name)))
+    assert {"scripts.train", "scripts.ask", "scripts.build_tokenizer", "scripts.build_data"} <= (
+        modules
+    )
+    for module in modules:
+        assert (ROOT / (module.replace(".", "/") + ".py")).exists(), module
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_every_command_has_a_place_in_the_readme(name: str) -> None:
+    commands = {p.stem for p in (ROOT / "scripts").glob("*.py")} - {
+        "__init__",
+        "command_line",
+        "sampling_options",
+        "terminal",
+    }
+    for command in commands:
+        assert f"python -m scripts.{command}" in _read(name), command
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_every_option_in_the_readme_is_an_option_of_its_command(name: str) -> None:
+    for module, rest in re.findall(r"python -m (scripts\.\w+)([^\n`#]*)", _read(name)):
+        source = _read(module.replace(".", "/") + ".py") + _read("scripts/command_line.py")
+        for option in re.findall(r"--[a-z-]+", rest):
+            assert f'"{option}"' in source, f"{module} {option}"
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_every_file_in_the_readme_exists(name: str) -> None:
+    for file in re.findall(
+        r"`((?:gpt_teacher|scripts|data|tests|pretrained)/[\w./]+)`", _read(name)
+    ):
+        assert (ROOT / file).exists(), file
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_every_config_key_in_the_readme_is_known(name: str) -> None:
+    keys = {f"{s}.{f.name}" for s, cls in SECTIONS.items() for f in fields(cls)}  # type: ignore[arg-type]
+    for key in re.findall(r"--set ([a-z_]+\.[a-z_0-9]+)=", _read(name)):
+        assert key in keys, key
+
+
+def test_the_test_line_of_the_readme_is_what_ci_runs() -> None:
+    line = "pip install -r requirements-dev.txt && python -m pytest"
+    for name in (*READMES, ".ci/run"):
+        assert line in _read(name), name
+
+
+def test_every_config_key_has_a_line_with_its_comment() -> None:
+    lines = _read("config.yaml").splitlines()
+    for section, cls in SECTIONS.items():
+        for field in fields(cls):  # type: ignore[arg-type]
+            written = [line for line in lines if line.startswith(f"  {field.name}:")]
+            assert written, f"{section}.{field.name} is not in config.yaml"
+            assert all(re.search(r"# \S.{9}", line) for line in written), written
+
+
+def test_the_shipped_config_states_every_default_as_it_is() -> None:
+    """Only what needs the shipped data differs from the defaults of the original's files."""
+    shipped = load_config(ROOT / "config.yaml")
+    differs = [
+        f"{section}.{field.name}"
+        for section, cls in SECTIONS.items()
+        for field in fields(cls)  # type: ignore[arg-type]
+        if getattr(getattr(shipped, section), field.name)
+        != getattr(getattr(Config(), section), field.name)
+    ]
+    assert differs == ["data.unknown_path", "data.noise"]
+
+
+def test_the_page_speaks_both_languages_in_full() -> None:
+    from gpt_teacher.views.text import CHINESE, ENGLISH
+
+    assert CHINESE.keys() == ENGLISH.keys()
+    for key in CHINESE:
+        places = [sorted(re.findall(r"{(\w+)", text[key])) for text in (CHINESE, ENGLISH)]
+        assert places[0] == places[1], key
+
+
+def test_requirements_and_project_agree() -> None:
+    assert 'file = ["requirements.txt"]' in _read("pyproject.toml")
+    assert _read("requirements-dev.txt").startswith("-r requirements.txt\n")
+    assert yaml.safe_load(_read("config.yaml")).keys() == SECTIONS.keys()
