@@ -87,6 +87,9 @@ class TrainingConfig(Section):
     save_dir: str = "checkpoints"
     seed: int = 42
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = (
+        "auto"  # of matrix products; weights: float32
+    )
     threads: int = 0  # CPU threads; 0 = one for each physical core
     probe_questions: tuple[str, ...] = ()  # asked at each evaluation; () = some from the data
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
+from typing import TypeVar
 
 from gpt_teacher.batches import Batches
 from gpt_teacher.config import Config
 from gpt_teacher.errors import DataError
-from gpt_teacher.loss import IGNORE_INDEX, Batch
+from gpt_teacher.loss import Batch
 from gpt_teacher.plain_text import TextBatches, encoded_text, text_validation
 from gpt_teacher.prompt import is_refusal
 from gpt_teacher.questions import (
@@ -26,6 +25,8 @@ from gpt_teacher.questions import (
 from gpt_teacher.text_files import Row, file_sha256
 from gpt_teacher.tokenizer import UNK_ID, Tokenizer
 
+MAX_VALIDATION = 64  # sequences of an evaluation on the way: seconds count there
+T = TypeVar("T")
 N_PROBES = 5
 PROBE_PROMPT_TOKENS = 8  # of plain text, to be continued
 
@@ -35,10 +36,10 @@ class TrainingData:
     """What a run trains on and is tested on. 训练与测试数据。"""
 
     batches: Batches
-    validation: list[Batch]  # empty = there is none
-    validation_bytes: int  # of UTF-8 text behind the validation targets
+    validation: list[Batch]  # a sample, for the evaluations on the way; empty = there is none
     train_rows: list[Row]  # the exam: questions taught, and other wordings; empty for plain text
     val_rows: list[Row]
+    val_text: list[Batch]  # the exam of plain text: all of the validation text
     probes: list[str]
     is_text: bool
     facts: dict[str, object]  # for the log and metrics.json
@@ -74,14 +75,14 @@ def _load_questions(config: Config, tokenizer: Tokenizer, strict: bool) -> Train
         row for name in ("train", "unknown") if name in loaded for row in loaded[name].rows
     ]
     val_rows = loaded["val"].rows if "val" in loaded else []
-    validation = question_validation(val_rows, tokenizer, config.training.micro_batch)
+    sample = spread(val_rows, MAX_VALIDATION)
     facts: dict[str, object] = {name: _describe(questions) for name, questions in loaded.items()}
     return TrainingData(
         batches=QuestionBatches(train_rows, tokenizer, config),
-        validation=validation,
-        validation_bytes=_target_bytes(validation, tokenizer),
+        validation=question_validation(sample, tokenizer, config.training.micro_batch),
         train_rows=train_rows,
         val_rows=val_rows,
+        val_text=[],
         probes=list(config.training.probe_questions) or _pick_probes(train_rows, val_rows),
         is_text=False,
         facts=facts,
@@ -125,7 +126,7 @@ def _load_text(config: Config, tokenizer: Tokenizer) -> TrainingData:
         split = f"the last {config.data.val_fraction:.0%} of it are for validation"
     if len(val_ids) < 2:
         raise DataError(f"{val_path or path}: the text is too short to keep some for validation")
-    validation = text_validation(val_ids, length, config.training.micro_batch)
+    val_text = text_validation(val_ids, length, config.training.micro_batch)
     report = [f"{path}: {len(train_ids) + len(val_ids):,} tokens, {split}"]
     unknown = int((ids == UNK_ID).sum())
     if unknown:
@@ -133,10 +134,10 @@ def _load_text(config: Config, tokenizer: Tokenizer) -> TrainingData:
     start = tokenizer.decode(val_ids[:PROBE_PROMPT_TOKENS].tolist())
     return TrainingData(
         batches=TextBatches(train_ids, config),
-        validation=validation,
-        validation_bytes=_target_bytes(validation, tokenizer),
+        validation=spread(val_text, max(1, MAX_VALIDATION // config.training.micro_batch)),
         train_rows=[],
         val_rows=[],
+        val_text=val_text,
         probes=list(config.training.probe_questions) or [start],
         is_text=True,
         facts={
@@ -151,7 +152,8 @@ def _load_text(config: Config, tokenizer: Tokenizer) -> TrainingData:
     )
 
 
-def _target_bytes(batches: list[Batch], tokenizer: Tokenizer) -> int:
-    """Return how many bytes the targets stand for; special tokens for none. 字节数。"""
-    n_bytes = torch.tensor([len(tokenizer.token_bytes(i)) for i in range(tokenizer.vocab_size)])
-    return sum(int(n_bytes[b.targets[b.targets != IGNORE_INDEX]].sum()) for b in batches)
+def spread(items: list[T], most: int) -> list[T]:
+    """Return all items, or `most` of them spread evenly. 均匀抽样。"""
+    if len(items) <= most:
+        return items
+    return [items[i * len(items) // most] for i in range(most)]

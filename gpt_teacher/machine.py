@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -29,6 +30,25 @@ def pick_device(name: str) -> torch.device:
             [f"training.device: {name!r} is not there on this machine; use cpu or auto"]
         )
     return torch.device(name)
+
+
+def pick_precision(
+    name: Literal["auto", "float32", "bfloat16"], device: torch.device
+) -> Literal["float32", "bfloat16"]:
+    """Return the precision for training.precision; auto = bfloat16 where it is fast. 选择精度。
+
+    Fast means: computed by the processor itself (AVX512-BF16, AMX) or by a CUDA device that has it.
+    """
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported()
+    elif device.type == "cpu":
+        checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        fast = any(getattr(torch.cpu, check, bool)() for check in checks)
+    else:
+        fast = False
+    return "bfloat16" if fast else "float32"
 
 
 def set_threads(n_threads: int) -> int:

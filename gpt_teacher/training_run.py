@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,8 +30,8 @@ from gpt_teacher.config import Config
 from gpt_teacher.data import TrainingData, load_training_data
 from gpt_teacher.errors import CheckpointError, TokenizerError
 from gpt_teacher.evaluate import probe, validation_loss
-from gpt_teacher.final_exam import final_exam
-from gpt_teacher.loss import next_token_loss
+from gpt_teacher.final_exam import exam_seconds, final_exam
+from gpt_teacher.loss import Batch, LossSum, next_token_loss
 from gpt_teacher.model import GPT
 from gpt_teacher.optim import build_optimizer
 from gpt_teacher.prompt import CHAT_TEMPLATE
@@ -41,7 +41,7 @@ from gpt_teacher.run_state import load_optimizer, optimizer_tensors, set_aside, 
 from gpt_teacher.tokenizer import Tokenizer, load_tokenizer
 from gpt_teacher.trainer import Hooks, Progress, train
 
-EXAM_SHARE = 0.05  # of the time given by --minutes, kept for the exam and the quantized model
+MAX_EXAM_SHARE = 0.25  # of the time given by --minutes; a longer exam asks only some questions
 
 
 class Listener(Protocol):
@@ -83,6 +83,7 @@ class TrainingRun:
     progress: Progress
     log: LogWriter
     is_new: bool  # nothing saved yet: what is in the folder belongs to another run
+    exam_share: float = 1.0  # of the questions, asked at the end
     first_loss: float | None = None
     last_loss: float | None = None
 
@@ -99,6 +100,12 @@ class TrainingRun:
         if step.step % every == 0 or step.step == 1:
             self.log.step(step)
         self.listener.step(step, self.progress.max_steps)
+
+    def objective(self, model: GPT, batch: Batch) -> LossSum:
+        """Return the loss to train on; matrix products in the precision of the run. 训练目标。"""
+        reduced = self.config.training.precision == "bfloat16"
+        with torch.autocast(model.device.type, torch.bfloat16, enabled=reduced):
+            return next_token_loss(model, batch)
 
     def evaluate(self, step: int) -> float | None:
         """Log and show the validation loss and the probe questions. 评估。"""
@@ -189,7 +196,9 @@ class TrainingRun:
         int8_model = GPT(self.config.model, self.tokenizer.vocab_size)
         int8_model.load_state_dict(dequantize(quantized))
         models = {"fp32": self.model, "int8": int8_model.to(self.model.device).eval()}
-        results, table = final_exam(models, self.tokenizer, self.data, self.listener.say)
+        results, table = final_exam(
+            models, self.tokenizer, self.data, self.exam_share, self.listener.say
+        )
         metrics = self.metrics() | {"exam": results}
         self.log.write(
             "end",
@@ -230,15 +239,18 @@ def run_training(
         )
     seconds = None
     if minutes is not None:
+        exam = exam_seconds(run.model, run.tokenizer, run.data)
+        exam_limit = MAX_EXAM_SHARE * minutes * 60
+        run.exam_share = min(1.0, exam_limit / exam)
         used = time.perf_counter() - started_at
-        seconds = max(1.0, minutes * 60 * (1 - EXAM_SHARE) - used)
+        seconds = max(1.0, minutes * 60 - used - min(exam, exam_limit))
     hooks = Hooks(run.on_step, run.evaluate, run.save, should_stop)
     train(
         run.model,
         run.optimizer,
         run.data.batches,
-        next_token_loss,
-        config.training,
+        run.objective,
+        run.config.training,
         run.progress,
         hooks,
         seconds,
@@ -262,6 +274,9 @@ def _prepare(
     for line in data.report:
         listener.say(line)
     device = machine.pick_device(training.device)
+    precision = machine.pick_precision(training.precision, device)
+    training = replace(training, precision=precision)
+    config = replace(config, training=training)
     threads = machine.set_threads(training.threads)
     torch.manual_seed(training.seed)
     model = GPT(config.model, tokenizer.vocab_size)
@@ -269,7 +284,7 @@ def _prepare(
         load_weights(model, init_weights, "--init-from")
     model.to(device)
     n_parameters = sum(p.numel() for p in model.parameters())
-    listener.say(f"model: {n_parameters:,} parameters on {device}, {threads} threads")
+    listener.say(f"model: {n_parameters:,} parameters on {device}, {threads} threads, {precision}")
     run = TrainingRun(
         config,
         listener,
