@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 import yaml
 
 from gpt_teacher.errors import ConfigError
-from gpt_teacher.strict import build, did_you_mean
+from gpt_teacher.strict import build, did_you_mean, parse_sections
 
 Check = tuple[str, bool, str]  # key, whether its value is fine, what is allowed
 
@@ -246,7 +246,7 @@ def load_config(path: Path, overrides: list[str] | None = None) -> Config:
 def parse_config(text: str, source: str, overrides: list[str] | None = None) -> Config:
     """Return the configuration written in a text; source names it in errors. 解析配置。"""
     problems: list[str] = []
-    values = _parse_yaml(text, source)
+    values = parse_sections(text, source)
     places = {f"{section}.{key}": source for section, keys in values.items() for key in keys}
     for override in overrides or []:
         _apply_override(override, values, places, problems)
@@ -259,7 +259,9 @@ def parse_config(text: str, source: str, overrides: list[str] | None = None) -> 
     sections: dict[str, Any] = {}
     for name, given in values.items():
         if name not in SECTIONS:
-            problems.append(f"{source}: unknown section {name!r}{did_you_mean(name, [*SECTIONS])}")
+            place = next((places[f"{name}.{key}"] for key in given), source)
+            near = did_you_mean(str(name), [*SECTIONS])
+            problems.append(f"{place}: unknown section {name!r}{near}")
             continue
         sections[name], found = build(SECTIONS[name], given)
         for key, problem in found:
@@ -267,26 +269,6 @@ def parse_config(text: str, source: str, overrides: list[str] | None = None) -> 
     if problems:
         raise ConfigError(problems)
     return Config(**sections)
-
-
-def _parse_yaml(text: str, source: str) -> dict[str, dict[str, Any]]:
-    """Return {section: {key: value}}. 解析 YAML。"""
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        what = getattr(error, "problem", None) or "broken"
-        raise ConfigError([f"{source}{where}: this is not YAML: {what}"]) from None
-    document = {} if document is None else document
-    if not isinstance(document, dict):
-        raise ConfigError([f"{source}: expected sections like `model:`, got {document!r}"])
-    not_sections = [name for name, keys in document.items() if not isinstance(keys, dict)]
-    if not_sections:
-        raise ConfigError(
-            [f"{source}: {name}: {document[name]!r} is not a section" for name in not_sections]
-        )
-    return document
 
 
 def _apply_override(
@@ -303,9 +285,18 @@ def _apply_override(
             f"--set {override}: expected section.key=value, as in training.max_steps=50"
         )
         return
+    values.setdefault(section, {})[key] = _read_override(text, section, key)
+    places[f"{section}.{key}"] = f"--set {override}"
+
+
+def _read_override(text: str, section: str, key: str) -> Any:
+    """Return the value of a `--set`: text where text is wanted, else YAML. 读取 --set。"""
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        value = text  # a Windows path or a stop text such as `[` is no YAML, but fine as text
-    values.setdefault(section, {})[key] = value
-    places[f"{section}.{key}"] = f"--set {override}"
+    except (yaml.YAMLError, ValueError):
+        return text  # a Windows path or a stop text such as `[` is no YAML, but fine as text
+    hints = get_type_hints(SECTIONS[section]) if section in SECTIONS else {}
+    if hints.get(key) in (int, float, bool) or value is None or isinstance(value, list):
+        return value
+    is_quoted = text.strip()[:1] in ("'", '"')
+    return value if is_quoted else text.strip()  # YAML reads 007 as 7, `用户:` as a mapping

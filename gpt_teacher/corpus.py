@@ -61,7 +61,7 @@ def read_corpus(folder: Path) -> Corpus:
     for path in paths:
         document = _read_yaml(path)
         if "unknown" in document:
-            _add_unknown(document["unknown"], corpus, path)
+            _add_unknown(_list(document, "unknown", path), corpus, path)
         else:
             _add_topics(document, corpus, path)
     _check_unique(corpus, folder)
@@ -79,21 +79,30 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _add_topics(document: dict[str, Any], corpus: Corpus, path: Path) -> None:
-    for number, topic in enumerate(document["topics"], start=1):
+    subject = _text(document, "subject", str(path))
+    for number, topic in enumerate(_list(document, "topics", path), start=1):
         place = f"{path}, topic {number}"
         id, kind, answer = (_text(topic, key, place) for key in ("id", "kind", "answer"))
         for split, key in zip(SPLITS, ("questions", "val", "test"), strict=True):
             for question in _texts(topic, key, f"{path}, {id}"):
-                corpus[split].append(Item(id, document["subject"], kind, question, answer))
+                corpus[split].append(Item(id, subject, kind, question, answer))
 
 
 def _add_unknown(topics: list[Any], corpus: Corpus, path: Path) -> None:
     for number, topic in enumerate(topics):
         split = UNKNOWN_CYCLE[number % len(UNKNOWN_CYCLE)]
         place = f"{path}, topic {number + 1}"
-        for question in _texts(topic, "questions", place):
-            item = Item(f"u{number + 1:04}", UNKNOWN, topic["kind"], question, REFUSAL_ANSWER)
+        questions, kind = _texts(topic, "questions", place), _text(topic, "kind", place)
+        for question in questions:
+            item = Item(f"u{number + 1:04}", UNKNOWN, kind, question, REFUSAL_ANSWER)
             corpus[UNKNOWN_SPLITS[split]].append(item)
+
+
+def _list(document: dict[str, Any], key: str, path: Path) -> list[Any]:
+    value = document[key]
+    if not isinstance(value, list):
+        raise DataError(f"{path}: {key} must be a list, got {value!r}")
+    return value
 
 
 def _text(topic: Any, key: str, place: str) -> str:
@@ -114,12 +123,15 @@ def _check_unique(corpus: Corpus, folder: Path) -> None:
     """Raise DataError if a question stands twice or two topics share an answer. 查重。"""
     questions: dict[str, Item] = {}
     answers: dict[str, str] = {}
+    owned: dict[str, str] = {}
     for item in (item for items in corpus.values() for item in items):
         first = questions.setdefault(normalise(item.prompt), item)
         if first is not item:
             raise DataError(
                 f"{folder}: {item.prompt!r} stands in topic {item.id} and in topic {first.id}"
             )
+        if item.completion != owned.setdefault(item.id, item.completion):
+            raise DataError(f"{folder}: two topics have the id {item.id}")
         owner = answers.setdefault(item.completion, item.id)
         if owner != item.id and item.completion != REFUSAL_ANSWER:
             raise DataError(f"{folder}: topics {owner} and {item.id} have the same answer")

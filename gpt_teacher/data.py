@@ -131,7 +131,7 @@ def _load_text(config: Config, tokenizer: Tokenizer) -> TrainingData:
     unknown = int((ids == UNK_ID).sum())
     if unknown:
         report.append(f"{unknown} characters are unknown to the tokenizer and become <unk>")
-    start = tokenizer.decode(val_ids[:PROBE_PROMPT_TOKENS].tolist())
+    start = tokenizer.decode(val_ids[:PROBE_PROMPT_TOKENS].tolist()).strip("\ufffd")
     return TrainingData(
         batches=TextBatches(train_ids, config),
         validation=spread(val_text, max(1, MAX_VALIDATION // config.training.micro_batch)),
@@ -141,12 +141,11 @@ def _load_text(config: Config, tokenizer: Tokenizer) -> TrainingData:
         probes=list(config.training.probe_questions) or [start],
         is_text=True,
         facts={
-            "train": {
-                "path": path.as_posix(),
-                "sha256": file_sha256(path),
-                "tokens": len(train_ids),
-                "val_tokens": len(val_ids),
-            }
+            name: {"path": file.as_posix(), "sha256": file_sha256(file), "tokens": len(part)}
+            for name, file, part in (
+                ("train", path, train_ids),
+                ("val", Path(val_path) if val_path else path, val_ids),
+            )
         },
         report=report,
     )

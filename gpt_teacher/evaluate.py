@@ -21,7 +21,7 @@ from gpt_teacher.prompt import encode_prompt
 from gpt_teacher.run_log import Sample
 from gpt_teacher.sampler import Answer, answers, continue_text, next_token_probabilities
 from gpt_teacher.text_files import Row
-from gpt_teacher.tokenizer import Tokenizer
+from gpt_teacher.tokenizer import EOS_ID, Tokenizer
 
 GREEDY = SamplingConfig()
 N_FIRST_TOKENS = 5
@@ -99,7 +99,7 @@ def probe(
     settings = SamplingConfig(max_new_tokens=min(PROBE_TOKENS, model.config.seq_len // 2))
     with evaluating(model):
         if raw:
-            prompts = [tokenizer.encode(question) for question in questions]
+            prompts = [tokenizer.encode(question) or [EOS_ID] for question in questions]
             given = [list(continue_text(model, tokenizer, q, settings))[-1] for q in questions]
         else:
             prompts = [encode_prompt(tokenizer, question) for question in questions]

@@ -27,7 +27,7 @@ def noisy_example(
     question = drop_letters(normalise(question), source)
     if source.random() < CONTEXT_SHARE:
         question = add_context(question, normalise(other), source)
-    return encode_example(tokenizer, cut(question, source), answer)
+    return encode_example(tokenizer, cut(normalise(question), source), answer)
 
 
 def drop_letters(question: str, source: random.Random) -> str:

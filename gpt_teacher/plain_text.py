@@ -29,12 +29,17 @@ def encoded_text(path: Path, tokenizer: Tokenizer, cache_dir: Path) -> Tensor:
     key = hashlib.sha256((file_sha256(path) + tokenizer.fingerprint).encode()).hexdigest()[:16]
     cached = cache_dir / f"{path.stem}-{key}.int32"
     if not cached.exists():
-        cache_dir.mkdir(parents=True, exist_ok=True)
-        temporary = cached.with_suffix(".tmp")
-        with temporary.open("wb") as file:
-            for ids in _encode_pieces(path, tokenizer):
-                file.write(array("i", ids).tobytes())
-        temporary.replace(cached)
+        try:
+            cache_dir.mkdir(parents=True, exist_ok=True)
+            temporary = cached.with_suffix(".tmp")
+            with temporary.open("wb") as file:
+                for ids in _encode_pieces(path, tokenizer):
+                    file.write(array("i", ids).tobytes())
+            temporary.replace(cached)
+        except OSError as error:
+            raise DataError(
+                f"{cache_dir}: cannot be written ({error.strerror}); set another data.cache_dir"
+            ) from None
     n = cached.stat().st_size // 4
     return torch.from_file(str(cached), shared=False, size=n, dtype=torch.int32)
 
@@ -69,6 +74,7 @@ class TextBatches:
                 f"{config.data.train_path}: {len(ids)} tokens of training text are too few for "
                 f"windows of model.seq_len = {self._length}; use more text or a smaller seq_len"
             )
+        self._n_shifts = len(ids) - n_windows * self._length  # the last one ends with the text
         self._order = EpochOrder(n_windows, config.training.seed)
 
     def __call__(self, step: int) -> list[Batch]:
@@ -82,7 +88,7 @@ class TextBatches:
 
     def _start(self, position: int) -> int:
         epoch, window = self._order(position)
-        shift = random.Random(f"{self._training.seed} shift {epoch}").randrange(self._length)
+        shift = random.Random(f"{self._training.seed} shift {epoch}").randrange(self._n_shifts)
         return window * self._length + shift
 
 

@@ -4,7 +4,7 @@ r"""Question and answer -> ids, and which of them are learnt. 问答的格式，
                            └─ learnt ──────┘
 
 At inference the sequence stops after `助手:`. The prompt is normalised, in training and inference
-alike, so that `什么是RoPE？` and `什么是 RoPE?` are one question; the completion is kept to the
+alike, so that `什么是注意力？` and `什么是 注意力?` are one question; the completion is kept to the
 letter.
 """
 

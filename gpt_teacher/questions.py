@@ -75,13 +75,16 @@ def load_questions(
     too_long: list[tuple[int, int]] = []
     contradictory: list[tuple[int, int]] = []
     seen: dict[str, Row] = {}  # normalised prompt -> the first row that has it
+    pairs: set[tuple[str, str]] = set()
     n_duplicates = 0
     unknown: dict[str, None] = {}
     for row in all_rows:
-        first = seen.setdefault(normalise(row.prompt), row)
-        if first is not row and first.completion == row.completion and not keep_duplicates:
+        prompt = normalise(row.prompt)
+        first = seen.setdefault(prompt, row)
+        if (prompt, row.completion) in pairs and not keep_duplicates:
             n_duplicates += 1
             continue
+        pairs.add((prompt, row.completion))
         if first.completion != row.completion:
             contradictory.append((row.line, first.line))
         n_tokens = len(encode_example(tokenizer, row.prompt, row.completion).ids) - 1

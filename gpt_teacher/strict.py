@@ -1,4 +1,4 @@
-"""A mapping -> a frozen dataclass, strictly. 严格地把键值变成数据类。
+"""YAML -> a mapping -> a frozen dataclass, strictly. 严格地把 YAML 变成数据类。
 
 Every unknown key, wrong type and impossible value is found, not only the first.
 """
@@ -10,10 +10,35 @@ import types
 from dataclasses import fields
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+import yaml
+
 from gpt_teacher.errors import ConfigError
 
 T = TypeVar("T")
 Problem = tuple[str, str]  # key, what is wrong with it
+
+
+def parse_sections(text: str, source: str) -> dict[str, dict[str, Any]]:
+    """Return {section: {key: value}} of a YAML text. 解析 YAML。Raises ConfigError."""
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        what = getattr(error, "problem", None) or "broken"
+        raise ConfigError([f"{source}{where}: this is not YAML: {what}"]) from None
+    except ValueError as error:  # a date that does not exist
+        raise ConfigError([f"{source}: this is not YAML: {error}"]) from None
+    document = {} if document is None else document
+    if not isinstance(document, dict):
+        raise ConfigError([f"{source}: expected sections like `model:`, got {document!r}"])
+    document = {name: {} if keys is None else keys for name, keys in document.items()}
+    not_sections = [name for name, keys in document.items() if not isinstance(keys, dict)]
+    if not_sections:
+        raise ConfigError(
+            [f"{source}: {name}: {document[name]!r} is not a section" for name in not_sections]
+        )
+    return document
 
 
 def build(cls: type[T], given: dict[str, Any]) -> tuple[T | None, list[Problem]]:
@@ -33,7 +58,9 @@ def build(cls: type[T], given: dict[str, Any]) -> tuple[T | None, list[Problem]]
     try:
         return cls(**good), problems
     except ConfigError as error:
-        return None, problems + [(text.split(":")[0], text) for text in error.problems]
+        # A default that stands in for a value of the wrong type is nothing the user wrote.
+        found = [(text.split(":")[0], text) for text in error.problems]
+        return None, problems + [(k, text) for k, text in found if k in good or k not in given]
 
 
 def did_you_mean(word: str, known: list[str]) -> str:
@@ -73,10 +100,11 @@ def convert_number(value: Any, hint: type) -> int | float:
         raise ValueError(kind)
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(kind) from None
     if number != number or abs(number) == float("inf"):
         raise ValueError(f"{kind}, not infinite or NaN")
     if hint is int and number != int(number):
         raise ValueError(kind)
-    return int(value) if isinstance(value, int) else hint(number)
+    # An int goes round float, which would round a large one.
+    return int(value) if hint is int and isinstance(value, int) else hint(number)

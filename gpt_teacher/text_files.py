@@ -93,7 +93,7 @@ def read_texts(path: Path) -> Iterator[str]:
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Yield (number from 1, line with its end) of a UTF-8 file. 逐行读取。"""
     try:
-        with path.open(encoding="utf-8-sig") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             yield from enumerate(file, start=1)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; check data.train_path and data.val_path") from None
@@ -118,10 +118,12 @@ def file_sha256(path: Path) -> str:
 def _parse_object(line: str) -> dict[str, Any]:
     """Parse a line; ValueError holds the column and the reason. 解析一行。"""
     try:
-        value = json.loads(line)
+        value = json.loads(line.rstrip("\r\n"))  # else the column may be one of the next line
     except json.JSONDecodeError as error:
         hint = "; a JSON array? write one object a line" if line.lstrip().startswith("[") else ""
         raise ValueError(f", column {error.colno}: this is not JSON: {error.msg}{hint}") from None
+    except RecursionError:
+        raise ValueError(": this is not JSON: too many brackets") from None
     if not isinstance(value, dict):
         raise ValueError(f": expected an object such as {_WANTED}, got {line.strip()[:40]}")
     return value
@@ -164,6 +166,8 @@ def _name_encoding(path: Path) -> str:
     )
     if head[:2] in (b"\xff\xfe", b"\xfe\xff") or head[:200].count(b"\0") > 20:
         return f"this file is UTF-16, not UTF-8; {remedy.format(name='UTF-16')}"
+    if _is_broken_utf8(path):
+        return "this file is UTF-8 with a broken character; it may be cut off or damaged"
     for cut in range(4):  # the head may end inside a character
         try:
             head[: len(head) - cut].decode("gb18030")
@@ -171,3 +175,11 @@ def _name_encoding(path: Path) -> str:
             continue
         return f"this file is GBK, not UTF-8; {remedy.format(name='GB18030')}"
     return f"this file is not UTF-8 text; {remedy.format(name='ITS_ENCODING')}"
+
+
+def _is_broken_utf8(path: Path) -> bool:
+    """Tell whether most characters beyond ASCII are sound UTF-8: no other encoding looks so."""
+    text = path.read_bytes().decode("utf-8", errors="replace")
+    n_broken = text.count("\ufffd")
+    n_sound = sum(c > "\x7f" for c in text) - n_broken
+    return n_sound > n_broken

@@ -27,6 +27,7 @@ from gpt_teacher.errors import TokenizerError
 SPECIAL_TOKENS = ("<bos>", "<eos>", "<pad>", "<unk>")
 BOS_ID, EOS_ID, PAD_ID, UNK_ID = range(4)
 BUILD_COMMAND = "python -m scripts.build_tokenizer"
+PROBE = "  魑魅，ＡＢＣ　Hello 🙂\r\n\t 12"  # a tokenizer that keeps this changes no text
 REPLACEMENT = "\ufffd".encode()  # what <unk> is shown as
 
 
@@ -76,8 +77,13 @@ class Tokenizer(ABC):
 
     def save(self, path: Path) -> None:
         """Write the tokenizer file. 保存。"""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(self.file_bytes)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(self.file_bytes)
+        except OSError as error:
+            raise TokenizerError(
+                f"{path}: cannot be written ({error.strerror}); set another tokenizer.path"
+            ) from None
 
 
 def byte_alphabet() -> dict[str, int]:
@@ -118,6 +124,11 @@ class HFTokenizer(Tokenizer):
         )
         self._check(source)
         self._bytes = [self._bytes_of(token_id) for token_id in range(self.vocab_size)]
+        if self.type != "char" and self.decode(self.encode(PROBE)) != PROBE:
+            raise TokenizerError(
+                f"{source}: it changes {PROBE!r} to {self.decode(self.encode(PROBE))!r}, so text "
+                f"would be lost; make a new tokenizer with: {BUILD_COMMAND}"
+            )
 
     def _check(self, source: str) -> None:
         found = tuple(self._library.id_to_token(i) for i in range(4))
@@ -132,6 +143,12 @@ class HFTokenizer(Tokenizer):
         if missing:
             raise TokenizerError(
                 f"{source}: {len(missing)} of the 256 bytes have no token, so text would be lost; "
+                f"make a new tokenizer with: {BUILD_COMMAND}"
+            )
+        strange = [t for t in self._library.get_vocab() if not BYTE_OF.keys() >= {*t}]
+        if strange:
+            raise TokenizerError(
+                f"{source}: {strange[0]!r} is not written in bytes; "
                 f"make a new tokenizer with: {BUILD_COMMAND}"
             )
 
@@ -152,6 +169,7 @@ class HFTokenizer(Tokenizer):
 
     def encode(self, text: str) -> list[int]:
         """See Tokenizer. 编码。"""
+        check_characters(text)
         return list(self._library.encode(text, add_special_tokens=False).ids)
 
     def token_bytes(self, token_id: int) -> bytes:
@@ -210,6 +228,7 @@ class SentencePieceTokenizer(Tokenizer):
 
     def encode(self, text: str) -> list[int]:
         """See Tokenizer. 编码。"""
+        check_characters(text)
         ids: list[int] = []
         for is_spelt, group in itertools.groupby(text, key=self._spelt.__contains__):
             part = "".join(group)
@@ -222,6 +241,15 @@ class SentencePieceTokenizer(Tokenizer):
     def token_bytes(self, token_id: int) -> bytes:
         """See Tokenizer. 一个词元的字节。"""
         return self._bytes[token_id]
+
+
+def check_characters(text: str) -> None:
+    """Raise TokenizerError if a text holds half a character: it has no bytes. 检查半个字符。"""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        half = text[error.start]
+        raise TokenizerError(f"the text holds half a character, {half!r}; remove it") from None
 
 
 def stream_text(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:
@@ -243,6 +271,8 @@ def load_tokenizer(path: Path, config: TokenizerConfig | None = None) -> Tokeniz
         raise TokenizerError(
             f"no tokenizer at {path} ({error.strerror}); make one with: {BUILD_COMMAND}"
         ) from None
+    if not file_bytes:
+        raise TokenizerError(f"{path}: the file is empty; make one with: {BUILD_COMMAND}")
     tokenizer: Tokenizer
     if file_bytes.lstrip()[:1] == b"{":
         tokenizer = HFTokenizer(file_bytes, str(path))

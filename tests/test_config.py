@@ -1,0 +1,416 @@
+"""config.yaml and --set: what loads, and every message about what does not."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gpt_teacher.config import (
+    SECTIONS,
+    Config,
+    DataConfig,
+    ModelConfig,
+    SamplingConfig,
+    TrainingConfig,
+    load_config,
+    parse_config,
+)
+from gpt_teacher.errors import ConfigError
+from gpt_teacher.strict import convert_number, did_you_mean
+
+ROOT = Path(__file__).parent.parent
+TEXTS = ["", "魑魅，hello world 🙂", "ＡＢＣ　，", "\r\n\t"]
+
+# The keys that a file of the original project has, with values of our own.
+ORIGINAL_FORM = """\
+model:
+  n_layer: 3
+  n_head: 2
+  n_embd: 64
+  seq_len: 96
+  dropout: 0.1
+training:
+  batch_size: 12
+  micro_batch: 4
+  lr: 0.0002
+  weight_decay: 0.02
+  max_steps: 1500
+  warmup_steps: 7
+  eval_interval: 25
+  save_dir: out
+  seed: 7
+data:
+  train_path: mine/train.jsonl
+  val_path: mine/val.jsonl
+  format: instruct
+tokenizer:
+  type: hf_tokenizers
+  path: mine/tokenizer.json
+"""
+
+
+def _problems(text: str, overrides: list[str] | None = None) -> list[str]:
+    """The lines of the error that a text (named mine.yaml) and --set overrides give."""
+    with pytest.raises(ConfigError) as caught:
+        parse_config(text, "mine.yaml", overrides)
+    assert str(caught.value).splitlines() == caught.value.problems
+    return caught.value.problems
+
+
+def test_a_file_of_the_original_project_loads_with_all_its_values(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(ORIGINAL_FORM, encoding="utf-8")
+    config = load_config(path)
+    for section, values in yaml.safe_load(ORIGINAL_FORM).items():
+        for key, value in values.items():
+            assert getattr(getattr(config, section), key) == value, f"{section}.{key}"
+    # What the file does not name has the documented default, and nothing else is changed.
+    expected = asdict(Config())
+    for section, values in yaml.safe_load(ORIGINAL_FORM).items():
+        expected[section] |= values
+    assert asdict(config) == expected
+
+
+def test_an_empty_file_gives_the_defaults() -> None:
+    assert parse_config("", "mine.yaml") == Config()
+    assert parse_config("# only a comment\n", "mine.yaml") == Config()
+
+
+def test_the_shipped_config_names_every_key() -> None:
+    written = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    assert list(written) == list(SECTIONS)
+    defaults = asdict(Config())
+    for section, values in written.items():
+        assert set(values) == set(defaults[section]), section
+    load_config(ROOT / "config.yaml")
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_accepted(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_bytes(b"\xef\xbb\xbf" + ORIGINAL_FORM.replace("\n", "\r\n").encode())
+    assert load_config(path) == parse_config(ORIGINAL_FORM, "mine.yaml")
+
+
+@pytest.mark.parametrize("written", ["3e-4", "3.0e-4", "0.0003", '"3e-4"', "3E-4", "+3e-4"])
+def test_the_learning_rate_may_be_written_in_any_way(written: str) -> None:
+    for config in (
+        parse_config(f"training:\n  lr: {written}\n", "mine.yaml"),
+        parse_config("", "mine.yaml", [f"training.lr={written}"]),
+    ):
+        assert config.training.lr == 0.0003
+        assert isinstance(config.training.lr, float)
+
+
+@pytest.mark.parametrize("written", ["1000", "1e3", "1000.0", '"1000"', "1_000"])
+def test_a_whole_number_may_be_written_in_any_way(written: str) -> None:
+    config = parse_config(f"training: {{max_steps: {written}}}", "mine.yaml")
+    assert config.training.max_steps == 1000
+    assert isinstance(config.training.max_steps, int)
+
+
+def test_a_whole_number_where_a_fraction_may_stand_becomes_a_float() -> None:
+    config = parse_config("training: {lr: 1, weight_decay: 0}", "mine.yaml")
+    assert (config.training.lr, config.training.weight_decay) == (1.0, 0.0)
+    assert isinstance(config.training.lr, float)
+    assert isinstance(config.training.weight_decay, float)
+
+
+def test_a_large_seed_keeps_its_last_digit() -> None:
+    seed = 2**63 - 1  # a float would round it
+    assert parse_config(f"sampling: {{seed: {seed}}}", "mine.yaml").sampling.seed == seed
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("model: {n_head: 3.5}", "model.n_head: 3.5 is not allowed; it must be a whole number"),
+        ("model: {n_head: four}", "model.n_head: 'four' is not allowed; it must be a whole number"),
+        ("model: {n_head: true}", "model.n_head: True is not allowed; it must be a whole number"),
+        ("model: {n_head: null}", "model.n_head: None is not allowed; it must be a whole number"),
+        ("model: {n_head: [4]}", "model.n_head: [4] is not allowed; it must be a whole number"),
+        ("training: {lr: fast}", "training.lr: 'fast' is not allowed; it must be a number"),
+        (
+            "training: {lr: .inf}",
+            "training.lr: inf is not allowed; it must be a number, not infinite or NaN",
+        ),
+        (
+            "training: {lr: .nan}",
+            "training.lr: nan is not allowed; it must be a number, not infinite or NaN",
+        ),
+        ("training: {lr: 0.0}", "training.lr: 0.0 is not allowed; it must be above 0"),
+        ("training: {seed: -1}", "training.seed: -1 is not allowed; it must be from 0 to"),
+        ("training: {max_steps: 0}", "training.max_steps: 0 is not allowed; it must be 1 or more"),
+        (
+            "training: {beta2: 1.0}",
+            "training.beta2: 1.0 is not allowed; it must be between 0 and 1",
+        ),
+        ("model: {dropout: 1.0}", "model.dropout: 1.0 is not allowed; it must be at least 0 and"),
+        ("model: {seq_len: 7}", "model.seq_len: 7 is not allowed; it must be 8 or more tokens"),
+        (
+            "model: {position: rotary}",
+            "model.position: 'rotary' is not allowed; it must be one of rope, learned",
+        ),
+        ("data: {format: chat}", "data.format: 'chat' is not allowed; it must be one of instruct,"),
+        (
+            "data: {keep_duplicates: 1}",
+            "data.keep_duplicates: 1 is not allowed; it must be true or false",
+        ),
+        ("data: {train_path: ''}", "data.train_path: '' is not allowed; it must be the name of"),
+        ("data: {train_path: [a]}", "data.train_path: ['a'] is not allowed; it must be text"),
+        ("data: {noise: 1.5}", "data.noise: 1.5 is not allowed; it must be from 0 to 1"),
+        ("sampling: {top_p: 0.0}", "sampling.top_p: 0.0 is not allowed; it must be above 0 and at"),
+        ("sampling: {stop: [1]}", "sampling.stop: [1] is not allowed; it must be a list of texts"),
+        (
+            "sampling: {stop: ['。', '']}",
+            "sampling.stop: ('。', '') is not allowed; it must be texts that are not empty",
+        ),
+        (
+            "sampling: {min_new_tokens: 9, max_new_tokens: 8}",
+            "sampling.max_new_tokens: 8 is not allowed; it must be min_new_tokens or more",
+        ),
+        (
+            "tokenizer: {vocab_size: 259}",
+            "tokenizer.vocab_size: 259 is not allowed; it must be 260 or more: 256 bytes and 4",
+        ),
+        ("app: {port: 65536}", "app.port: 65536 is not allowed; it must be from 0 (automatic) to"),
+    ],
+)
+def test_a_value_that_is_not_allowed_is_named_with_what_is(text: str, problem: str) -> None:
+    (found,) = _problems(text)
+    assert found.startswith(f"mine.yaml: {problem}")
+
+
+def test_the_width_must_divide_among_the_heads() -> None:
+    assert _problems("model: {n_embd: 100, n_head: 3}") == [
+        "mine.yaml: model.n_embd: 100 is not allowed; it must be divisible by n_head = 3"
+    ]
+    with pytest.raises(ConfigError, match=r"n_embd: 100 is not allowed.*divisible by n_head = 3"):
+        ModelConfig(n_embd=100, n_head=3)
+
+
+def test_rope_needs_an_even_number_for_each_head_and_learned_positions_do_not() -> None:
+    (problem,) = _problems("model: {n_embd: 12, n_head: 4}")
+    assert "n_embd: 12 is not allowed; it must be an even number for each head" in problem
+    assert ModelConfig(n_embd=12, n_head=4, position="learned").head_dim == 3
+
+
+def test_no_head_at_all_is_one_problem_and_no_division_by_zero() -> None:
+    assert _problems("model: {n_head: 0}") == [
+        "mine.yaml: model.n_head: 0 is not allowed; it must be 1 or more"
+    ]
+
+
+def test_a_default_that_does_not_fit_a_given_value_is_a_problem_of_the_file() -> None:
+    (problem,) = _problems("model: {n_head: 3}")
+    assert problem.endswith("model.n_embd: 256 is not allowed; it must be divisible by n_head = 3")
+
+
+@pytest.mark.parametrize(
+    ("key", "near"),
+    [
+        ("n_heads", "n_head"),
+        ("n_layers", "n_layer"),
+        ("seqlen", "seq_len"),
+        ("drop_out", "dropout"),
+    ],
+)
+def test_a_misspelt_key_is_told_the_nearest_one(key: str, near: str) -> None:
+    assert _problems(f"model: {{{key}: 2}}") == [
+        f"mine.yaml: model.{key}: unknown key; did you mean {near!r}?"
+    ]
+
+
+def test_a_key_like_none_is_told_all_of_them() -> None:
+    (problem,) = _problems("app: {zzz: 2}")
+    assert problem == "mine.yaml: app.zzz: unknown key; known are: host, port, language"
+    assert did_you_mean("learnig_rate", ["lr", "learning_rate"]) == (
+        "; did you mean 'learning_rate'?"
+    )
+
+
+def test_a_misspelt_section_is_told_the_nearest_one() -> None:
+    assert _problems("trainning: {lr: 1}") == [
+        "mine.yaml: unknown section 'trainning'; did you mean 'training'?"
+    ]
+
+
+def test_a_misspelt_section_in_an_override_is_blamed_on_the_override() -> None:
+    (problem,) = _problems("", ["trainning.max_steps=50"])
+    assert "--set trainning.max_steps=50" in problem
+    assert "mine.yaml" not in problem
+    assert "did you mean 'training'?" in problem
+
+
+def test_a_section_named_by_a_number_is_an_unknown_section() -> None:
+    (problem,) = _problems("1: {a: 2}")
+    assert problem.startswith("mine.yaml: unknown section 1")
+
+
+def test_all_problems_are_reported_at_once_each_with_its_place() -> None:
+    text = """\
+model: {n_layer: 0, n_embd: 100, n_head: 3, posiiton: rope}
+training: {lr: fast, micro_batch: 0, warmup: 3}
+datas: {train_path: a}
+tokenizer: {type: wordpiece}
+"""
+    problems = _problems(
+        text, ["app.port=-1", "sampling.top_p=2.0", "max_steps=50", "training.seed"]
+    )
+    expected = [
+        "--set max_steps=50: expected section.key=value, as in training.max_steps=50",
+        "--set training.seed: expected section.key=value, as in training.max_steps=50",
+        "mine.yaml: model.posiiton: unknown key; did you mean 'position'?",
+        "mine.yaml: model.n_layer: 0 is not allowed; it must be 1 or more",
+        "mine.yaml: model.n_embd: 100 is not allowed; it must be divisible by n_head = 3",
+        "mine.yaml: training.lr: 'fast' is not allowed; it must be a number",
+        "mine.yaml: training.warmup: unknown key; did you mean 'warmup_steps'?",
+        "mine.yaml: training.micro_batch: 0 is not allowed; it must be 1 or more sequences",
+        "mine.yaml: unknown section 'datas'; did you mean 'data'?",
+        "mine.yaml: tokenizer.type: 'wordpiece' is not allowed; it must be one of "
+        "hf_tokenizers, sentencepiece, char",
+        "--set app.port=-1: app.port: -1 is not allowed; it must be from 0 (automatic) to 65535",
+        "--set sampling.top_p=2.0: sampling.top_p: 2.0 is not allowed; it must be above 0 and at "
+        "most 1 (off)",
+    ]
+    assert sorted(problems) == sorted(expected)
+
+
+def test_a_value_that_the_user_did_not_write_is_not_blamed_beside_one_that_is_wrong() -> None:
+    problems = _problems("model: {n_embd: wide, n_head: 3}")
+    assert problems == ["mine.yaml: model.n_embd: 'wide' is not allowed; it must be a whole number"]
+
+
+def test_overrides_win_over_the_file_and_the_last_one_over_the_others() -> None:
+    overrides = ["training.max_steps=50", "training.max_steps=60", "model.n_layer=1"]
+    config = parse_config(ORIGINAL_FORM, "mine.yaml", overrides)
+    assert (config.training.max_steps, config.model.n_layer) == (60, 1)
+    assert config.training.warmup_steps == 7  # of the file
+
+
+@pytest.mark.parametrize(
+    ("override", "section", "key", "value"),
+    [
+        ("sampling.stop=。", "sampling", "stop", ("。",)),
+        ("sampling.stop=[", "sampling", "stop", ("[",)),
+        ("sampling.stop=用户:", "sampling", "stop", ("用户:",)),
+        ("sampling.stop=['。', '\\n']", "sampling", "stop", ("。", "\\n")),
+        ('sampling.stop=["\\r\\n\\t"]', "sampling", "stop", ("\r\n\t",)),
+        ("training.probe_questions=ＡＢＣ　，", "training", "probe_questions", ("ＡＢＣ　，",)),
+        ("training.save_dir=魑魅，hello world 🙂", "training", "save_dir", "魑魅，hello world 🙂"),
+        ("training.save_dir=C:\\runs\\a", "training", "save_dir", "C:\\runs\\a"),
+        ("training.save_dir=a=b", "training", "save_dir", "a=b"),
+        ("data.val_path=null", "data", "val_path", None),
+        ("data.val_path=", "data", "val_path", None),
+        ("data.keep_duplicates=true", "data", "keep_duplicates", True),
+        ("tokenizer.type=char", "tokenizer", "type", "char"),
+    ],
+)
+def test_an_override_is_read_as_yaml_and_text_stays_text(
+    override: str, section: str, key: str, value: object
+) -> None:
+    config = parse_config("", "mine.yaml", [override])
+    assert getattr(getattr(config, section), key) == value
+
+
+@pytest.mark.parametrize("folder", ["007", "1.10", "run #1", "2025-01-15", "1e3", "no"])
+def test_the_name_of_a_folder_in_an_override_is_kept_to_the_letter(folder: str) -> None:
+    """YAML reads 007 as 7, and `run #1` as `run` and a comment: the run would go elsewhere."""
+    config = parse_config("", "mine.yaml", [f"training.save_dir={folder}"])
+    assert config.training.save_dir == folder
+
+
+def test_a_date_that_does_not_exist_is_one_problem_and_no_traceback() -> None:
+    (problem,) = _problems("training: {lr: 2025-13-40}")
+    assert problem.startswith("mine.yaml")
+    (problem,) = _problems("", ["training.lr=2025-13-40"])
+    assert problem == (
+        "--set training.lr=2025-13-40: training.lr: '2025-13-40' is not allowed; "
+        "it must be a number"
+    )
+
+
+def test_a_number_beyond_all_measure_is_one_problem() -> None:
+    (problem,) = _problems("training: {max_steps: 1" + 400 * "0" + "}")
+    assert "training.max_steps" in problem
+    assert "it must be a whole number" in problem
+
+
+def test_the_validation_file_of_the_config_does_not_judge_the_users_own_training_file() -> None:
+    config = parse_config(ORIGINAL_FORM, "mine.yaml", ["data.train_path=own.jsonl"])
+    assert (config.data.train_path, config.data.val_path) == ("own.jsonl", None)
+    both = ["data.val_path=own_val.jsonl", "data.train_path=own.jsonl"]
+    config = parse_config(ORIGINAL_FORM, "mine.yaml", both)
+    assert (config.data.train_path, config.data.val_path) == ("own.jsonl", "own_val.jsonl")
+    # A default is no better than the file's value.
+    assert parse_config("", "mine.yaml", ["data.train_path=own.jsonl"]).data.val_path is None
+    # A file that names its training text alone is the original's form: the default stays.
+    text = "data: {train_path: data/train.jsonl}"
+    assert parse_config(text, "mine.yaml").data.val_path == DataConfig().val_path
+
+
+@pytest.mark.parametrize("text", [text for text in TEXTS if text])
+def test_a_saved_config_is_read_back_equal(text: str) -> None:
+    config = Config(
+        model=ModelConfig(
+            n_layer=1, n_head=2, n_embd=8, seq_len=8, dropout=0.5, position="learned"
+        ),
+        training=TrainingConfig(
+            lr=1e-5, max_grad_norm=1 / 3, seed=2**31 - 1, probe_questions=(text, "3e-4", "no", "#")
+        ),
+        data=DataConfig(train_path=f"a{text}b", val_path=None, keep_duplicates=True, noise=0.1),
+        sampling=SamplingConfig(stop=(text, " ", "- a", "null", "\u2028", "\0", "长  " * 60)),
+    )
+    assert parse_config(config.to_yaml(), "saved.yaml") == config
+    assert parse_config(Config().to_yaml(), "saved.yaml") == Config()
+
+
+@pytest.mark.parametrize("name", ["3e-4", "007", "null", "no", "2025-01-15", " a ", "~", "0x10"])
+def test_a_saved_name_that_looks_like_something_else_is_read_back_as_text(name: str) -> None:
+    config = Config(training=TrainingConfig(save_dir=name))
+    assert parse_config(config.to_yaml(), "saved.yaml").training.save_dir == name
+
+
+def test_a_saved_config_shows_chinese_as_chinese() -> None:
+    config = Config(training=TrainingConfig(probe_questions=("什么是密度?",)))
+    assert "什么是密度?" in config.to_yaml()
+
+
+def test_a_missing_file_is_named_with_the_option_that_gives_one(tmp_path: Path) -> None:
+    path = tmp_path / "none.yaml"
+    with pytest.raises(ConfigError, match=re.escape(f"{path}: no such file; give one with --con")):
+        load_config(path)
+
+
+def test_a_folder_or_a_file_in_another_encoding_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=re.escape(f"{tmp_path}: cannot be read as UTF-8 text")):
+        load_config(tmp_path)
+    path = tmp_path / "gbk.yaml"
+    path.write_bytes("training: {save_dir: 检查点}".encode("gbk"))
+    with pytest.raises(ConfigError, match=re.escape(f"{path}: cannot be read as UTF-8 text")):
+        load_config(path)
+
+
+def test_broken_yaml_is_named_with_line_and_column() -> None:
+    (problem,) = _problems("model:\n  n_layer: 4\n n_head: 4\n")
+    assert problem.startswith("mine.yaml, line 3, column 2: this is not YAML: ")
+    (problem,) = _problems("model: \x01")
+    assert problem.startswith("mine.yaml: this is not YAML")
+
+
+def test_a_file_without_sections_says_what_it_expects() -> None:
+    assert _problems("- a\n") == ["mine.yaml: expected sections like `model:`, got ['a']"]
+    assert _problems("lr: 3\nmodel: {}\nseed: 4\n") == [
+        "mine.yaml: lr: 3 is not a section",
+        "mine.yaml: seed: 4 is not a section",
+    ]
+
+
+def test_no_whole_number_is_rounded_and_no_truth_is_a_number() -> None:
+    assert convert_number("2.50", float) == 2.5
+    for value, kind in ((2.5, int), ("2.5", int), (True, int), (False, float)):
+        with pytest.raises(ValueError, match="number"):
+            convert_number(value, kind)
