@@ -43,16 +43,22 @@ class Answer(str):
     min_probability: float
     n_tokens: int
     finish_reason: FinishReason  # "" = still growing
+    _arguments: tuple[str, list[float], FinishReason]
 
     def __new__(cls, text: str, probabilities: list[float], reason: FinishReason) -> Answer:
         """Make an answer of its text and the probabilities of its tokens. 构造。"""
         answer = super().__new__(cls, text)
+        answer._arguments = (text, probabilities, reason)
         n = len(probabilities)
         answer.mean_probability = sum(probabilities) / n if n else 0.0
         answer.min_probability = min(probabilities, default=0.0)
         answer.n_tokens = n
         answer.finish_reason = reason
         return answer
+
+    def __reduce__(self) -> tuple[type[Answer], tuple[str, list[float], FinishReason]]:
+        """Let copy and pickle make an equal answer. 供复制用。"""
+        return Answer, self._arguments
 
     @property
     def text(self) -> str:
@@ -259,7 +265,7 @@ def continue_text(
     a document.
     """
     ids = tokenizer.encode(text) or [EOS_ID]
-    room = max(1, model.config.seq_len - settings.max_new_tokens)
+    room = max(model.config.seq_len // 2, model.config.seq_len - settings.max_new_tokens)
     return _grow(model, tokenizer, ids[-room:], settings, clean=False)
 
 

@@ -49,12 +49,14 @@ def network_config(config: Config, tokenizer: Tokenizer, quantized: bool) -> Jso
 def _quantization_config() -> Json:
     """Describe quantize.py's layout to compressed-tensors. 量化说明。"""
     weights = {"num_bits": 8, "type": "int", "symmetric": True, "strategy": "channel"}
+    # Without a format of its own, a weight-only group is taken for a packed one.
+    group = {"targets": ["Linear"], "weights": weights, "format": "int-quantized"}
     return {
         "quant_method": "compressed-tensors",
         "format": "int-quantized",
         "quantization_status": "compressed",
         "ignore": ["lm_head"],
-        "config_groups": {"group_0": {"targets": ["Linear"], "weights": weights}},
+        "config_groups": {"group_0": group},
     }
 
 
