@@ -60,5 +60,8 @@ def from_pretrained(folder: str | Path) -> Pretrained:
 
 def default_checkpoint(config: Config) -> Path:
     """Return the user's own model if there is one, else the shipped one. 默认检查点。"""
+    from gpt_teacher.atomic import finish_swap
+
     own = Path(config.training.save_dir) / "last"
+    finish_swap(own)
     return own if own.exists() else SHIPPED / "last"

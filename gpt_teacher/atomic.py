@@ -37,6 +37,7 @@ def replace_folder(folder: Path, files: dict[str, bytes], previous: Path | None 
     except OSError:
         shutil.rmtree(new, ignore_errors=True)
         raise
+    shutil.rmtree(old, ignore_errors=True)  # left by a crash after its successor took its place
     if folder.exists():
         folder.rename(old)
     new.rename(folder)

@@ -97,13 +97,12 @@ def load_checkpoint(folder: Path) -> Checkpoint:
             f"no checkpoint at {folder}; train one with: python -m scripts.train, "
             f"or name another folder with --checkpoint"
         )
-    missing = [name for name in NEEDED if not (folder / name).is_file()]
-    if missing:
-        raise CheckpointError(f"{folder} is not a whole checkpoint: {', '.join(missing)} missing")
+    _check_files(folder, NEEDED)
     config = load_config(folder / "config.yaml")
     described = _read_json(folder / "config.json")
     sentencepiece = config.tokenizer.type == "sentencepiece"
     tokenizer_path = folder / ("tokenizer.model" if sentencepiece else "tokenizer.json")
+    _check_files(folder, (tokenizer_path.name,))
     tokenizer = load_tokenizer(tokenizer_path, config.tokenizer)
     trained_with = described.get("gpt_teacher", {}).get("tokenizer_sha256")
     if trained_with != tokenizer.fingerprint:
@@ -117,6 +116,12 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     metrics = _read_json(metrics_file) if metrics_file.is_file() else {}
     named = {name.removeprefix(PREFIX): tensor for name, tensor in tensors.items()}
     return Checkpoint(folder, config, tokenizer, named, metrics)
+
+
+def _check_files(folder: Path, names: tuple[str, ...]) -> None:
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise CheckpointError(f"{folder} is not a whole checkpoint: {', '.join(missing)} missing")
 
 
 def build_model(checkpoint: Checkpoint, tensors: dict[str, Tensor]) -> GPT:

@@ -73,14 +73,14 @@ class ModelConfig(Section):
 class TrainingConfig(Section):
     """How the weights are learnt. 训练方式。"""
 
-    batch_size: int = 32  # sequences per update
+    batch_size: int = 16  # sequences per update
     micro_batch: int = 16  # sequences per forward and backward pass
     lr: float = 1.5e-3  # peak learning rate, reached after warmup_steps updates
     min_lr_ratio: float = 0.02  # the last learning rate, as a share of the peak
     weight_decay: float = 0.01
     beta2: float = 0.99  # decay of AdamW's mean of squared gradients
     max_grad_norm: float = 1.0
-    max_steps: int = 600  # updates; --minutes plans them from the clock instead
+    max_steps: int = 1_250  # updates; --minutes plans them from the clock instead
     warmup_steps: int = 30
     eval_interval: int = 50  # updates between evaluations; the state is saved then, too
     early_stop: int = 0  # evaluations without a better val loss before stopping; 0 = never

@@ -132,7 +132,8 @@ class LogWriter:
 def _read_events(path: Path) -> list[Event]:
     """Read the events; a last line cut short by a crash is passed over. 读事件。"""
     events: list[Event] = []
-    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    # Not splitlines: U+0085 and U+2028, which an answer may hold, end no line of JSON.
+    lines = path.read_text(encoding="utf-8-sig", errors="replace").rstrip("\n").split("\n")
     for number, line in enumerate(lines, start=1):
         try:
             event = json.loads(line)

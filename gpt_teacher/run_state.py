@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from gpt_teacher.checkpoint import load_state
 from gpt_teacher.config import Config, parse_config
-from gpt_teacher.errors import ConfigError
+from gpt_teacher.errors import CheckpointError, ConfigError
 
 RESUME_MAY_SET = ("training.max_steps", "training.early_stop", "training.eval_interval")
 
@@ -39,20 +40,24 @@ def resumed_config(save_dir: Path, overrides: list[str]) -> Config:
                 for override in refused
             ]
         )
-    return parse_config(state["config"], str(file), allowed)
+    config = parse_config(state["config"], str(file), allowed)
+    return replace(config, training=replace(config.training, save_dir=str(save_dir)))
 
 
 def set_aside(save_dir: Path, say: Callable[[str], None]) -> None:
     """Keep the state of the run before: a new run loses nothing. 旧状态另存。"""
     resume, kept = save_dir / "resume", save_dir / "previous" / "resume"
-    if not resume.exists():
+    if not (resume / "state.safetensors").exists():  # killed before its first save
+        shutil.rmtree(resume, ignore_errors=True)
         return
     shutil.rmtree(kept, ignore_errors=True)
     kept.parent.mkdir(parents=True, exist_ok=True)
     resume.rename(kept)
-    if not (kept / "state.safetensors").exists():
+    try:
+        progress = load_state(kept / "state.safetensors")[1]["progress"]
+    except CheckpointError as error:
+        say(f"the run before cannot be resumed: {error}")
         return
-    progress = load_state(kept / "state.safetensors")[1]["progress"]
     step, max_steps = progress["step"], progress["max_steps"]
     if step < max_steps:
         say(

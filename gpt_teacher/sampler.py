@@ -185,6 +185,11 @@ def _check_prompts(model: GPT, prompts: list[list[int]]) -> None:
         )
 
 
+def check_question(model: GPT, tokenizer: Tokenizer, question: str) -> None:
+    """Raise PromptError if a question does not fit the context. 检查问题的长度。"""
+    _check_prompts(model, [encode_prompt(tokenizer, question)])
+
+
 class _Growing:
     """The answer of one row while its tokens come in. 正在生成的回答。"""
 

@@ -26,7 +26,7 @@ from gpt_teacher.checkpoint import (
     save_checkpoint,
     save_state,
 )
-from gpt_teacher.config import Config
+from gpt_teacher.config import Config, parse_config
 from gpt_teacher.data import TrainingData, load_training_data
 from gpt_teacher.errors import CheckpointError, TokenizerError
 from gpt_teacher.evaluate import probe, validation_loss
@@ -84,6 +84,7 @@ class TrainingRun:
     log: LogWriter
     is_new: bool  # nothing saved yet: what is in the folder belongs to another run
     exam_share: float = 1.0  # of the questions, asked at the end
+    exam_taken: bool = False
     first_loss: float | None = None
     last_loss: float | None = None
 
@@ -119,17 +120,22 @@ class TrainingRun:
 
     def save(self, progress: Progress) -> None:
         """Save the model and what resuming needs. 保存。"""
+        self.save_folder("last", self.model.state_dict(), self.metrics())
+        self.save_state(progress)
+        self.is_new = False
+
+    def save_state(self, progress: Progress) -> None:
+        """Save what resuming needs. 保存续训状态。"""
         state = {
             "progress": asdict(progress),
             "first_loss": self.first_loss,
+            "exam_taken": self.exam_taken,
             "config": self.config.to_yaml(),
             "fingerprints": self.fingerprints(),
         }
         tensors = {f"model.{name}": t.cpu() for name, t in self.model.state_dict().items()}
         tensors |= optimizer_tensors(self.optimizer) | {"random": torch.get_rng_state()}
-        self.save_folder("last", self.model.state_dict(), self.metrics())
         save_state(state_file(self.save_dir), tensors, state)
-        self.is_new = False
 
     def save_folder(self, name: str, tensors: dict[str, Tensor], metrics: dict[str, Any]) -> None:
         """Write one checkpoint folder; a new run keeps the one that it finds. 写检查点文件夹。"""
@@ -209,6 +215,8 @@ class TrainingRun:
         )
         self.save_folder("last", weights, metrics)
         self.save_folder("quantized", quantized, metrics)
+        self.exam_taken = True
+        self.save_state(self.progress)
         for name in ("last", "quantized"):
             size = (self.save_dir / name / "model.safetensors").stat().st_size
             table.append(f"{self.save_dir / name}: {size / 1e6:.2f} MB of weights")
@@ -232,7 +240,7 @@ def run_training(
     """
     started_at = time.perf_counter()
     run = _prepare(config, listener, resume, init_weights, strict)
-    if run.progress.finished:
+    if run.progress.finished and run.exam_taken:
         raise CheckpointError(
             f"this run is finished at step {run.progress.step}; to train longer: "
             f"--resume --set training.max_steps={2 * run.progress.step}"
@@ -299,6 +307,10 @@ def _prepare(
     if resume:
         tensors, state = load_state(state_file(save_dir))
         run.progress = Progress(**state["progress"])
+        saved = parse_config(state["config"], "saved configuration")
+        if training.max_steps != saved.training.max_steps:
+            run.progress.max_steps = training.max_steps
+        run.exam_taken = state.get("exam_taken", False)
         run.restore(tensors, state)
         listener.say(f"going on from step {run.progress.step} of {run.progress.max_steps}")
     else:

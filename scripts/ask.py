@@ -15,7 +15,8 @@ from pathlib import Path
 
 from gpt_teacher import Pretrained, default_checkpoint, from_pretrained
 from gpt_teacher.config import SamplingConfig
-from gpt_teacher.sampler import answer, answers, continue_text
+from gpt_teacher.errors import PromptError
+from gpt_teacher.sampler import answer, answers, check_question, continue_text
 from gpt_teacher.text_files import read_prompts
 from scripts import sampling_options
 from scripts.command_line import DONE, make_parser, read_config, run, write_text
@@ -69,6 +70,11 @@ def answer_file(
 ) -> None:
     """Answer each row of a file, in order; its other keys are kept. 批量回答。"""
     rows = read_prompts(arguments.input)
+    for row in rows:
+        try:
+            check_question(teacher.model, teacher.tokenizer, row["prompt"])
+        except PromptError as error:
+            raise PromptError(f"{arguments.input}, {row['prompt'][:20]!r}: {error}") from None
     given = answers(teacher.model, teacher.tokenizer, [row["prompt"] for row in rows], settings)
     for row, one in zip(rows, given, strict=True):
         row["answer"], row["refused"] = one.text, one.refused

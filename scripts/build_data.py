@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from gpt_teacher.corpus import read_corpus
-from scripts.command_line import DONE, run
+from scripts.command_line import DONE, run, write_text
 
 
 def main() -> int:
@@ -23,11 +23,10 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=Path("data"), metavar="FOLDER")
     arguments = parser.parse_args()
     corpus = read_corpus(arguments.source)
-    arguments.output.mkdir(parents=True, exist_ok=True)
     for split, items in corpus.items():
         path = arguments.output / f"{split}.jsonl"
         lines = [json.dumps(asdict(item), ensure_ascii=False) + "\n" for item in items]
-        path.write_text("".join(lines), encoding="utf-8", newline="\n")
+        write_text(path, "".join(lines))
         topics = len({item.id for item in items})
         print(f"{path}: {len(items)} questions on {topics} topics")
     return DONE

@@ -1,0 +1,635 @@
+"""The commands, each as a process: what they print, where, and with which exit code."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from conftest import QUESTIONS, ROOT, VALIDATION, Commands, Finished, TinyRun, write_rows
+
+from gpt_teacher import Pretrained, from_pretrained
+from gpt_teacher.checkpoint import load_checkpoint
+from gpt_teacher.config import SamplingConfig
+from gpt_teacher.prompt import ASSISTANT, USER, normalise
+from gpt_teacher.quantize import dequantize
+from gpt_teacher.run_log import read_log
+from gpt_teacher.sampler import answer
+from gpt_teacher.tokenizer import BOS_ID, EOS_ID, PAD_ID, UNK_ID, load_tokenizer
+
+Project = Callable[..., Path]
+QUESTION, ANSWER = "什么是密度?", "密度是质量除以体积。"
+SCRIPTS = [
+    path.stem
+    for path in sorted((ROOT / "scripts").glob("*.py"))
+    if '__name__ == "__main__"' in path.read_text(encoding="utf-8")
+]
+STORY = (
+    "从前山脚下住着一位老木匠，他有三个徒弟。大徒弟手快，二徒弟眼尖，小徒弟爱问为什么。\r\n"
+    "\t一天，师傅让他们各做一只小船，说：“谁的船浮得稳，谁就留下。”🙂\n"
+    "大徒弟的船又薄又轻，下水就翻；二徒弟的船好看，却漏水。\n"
+    "小徒弟先把木头放进桶里，看它怎样沉浮，再动手。他的船ＡＢＣ　，稳稳当当 hello world。\n"
+)
+
+
+def fails(ended: Finished) -> str:
+    """Return the one message of a command that the user can mend."""
+    assert ended.code == 2, ended
+    assert ended.stdout == ""
+    assert "Traceback" not in ended.stderr
+    assert ended.stderr.count("error:") == 1, ended.stderr
+    return ended.stderr[ended.stderr.index("error:") + len("error: ") :]
+
+
+def sets(*overrides: object) -> list[str]:
+    return [word for override in overrides for word in ("--set", str(override))]
+
+
+@pytest.fixture(scope="module")
+def teacher(tiny_run: TinyRun) -> Pretrained:
+    return from_pretrained(tiny_run.last)
+
+
+@pytest.fixture
+def ask(commands: Commands, tiny_run: TinyRun) -> Callable[..., Finished]:
+    """Run scripts.ask where the trained checkpoint is."""
+
+    def run(*arguments: object, stdin: bytes = b"") -> Finished:
+        return commands.run("ask", *arguments, folder=tiny_run.project, stdin=stdin)
+
+    return run
+
+
+# ---------------------------------------------------------------- all commands
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_help_is_the_docstring(commands: Commands, tmp_path: Path, name: str) -> None:
+    ended = commands.run(name, "--help", folder=tmp_path)
+    source = (ROOT / "scripts" / f"{name}.py").read_text(encoding="utf-8")
+    first_line = source.split('"""')[1].splitlines()[0]
+    assert ended.code == 0
+    assert first_line in ended.stdout
+    assert ended.stderr == ""
+
+
+def test_the_package_is_light_to_import() -> None:
+    heavy = ("torch", "gradio", "huggingface_hub", "transformers", "tokenizers", "numpy", "yaml")
+    program = f"import sys, gpt_teacher; print([m for m in {heavy} if m in sys.modules])"
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ended.stdout.strip() == "[]"
+
+
+def test_from_pretrained_answers_greedily_unless_told_otherwise(
+    tiny_project: Project, teacher: Pretrained
+) -> None:
+    last = tiny_project(trained=True) / "checkpoints" / "last"
+    text = (last / "config.yaml").read_text(encoding="utf-8")
+    hot = text.replace("temperature: 0.0", "temperature: 50.0")
+    (last / "config.yaml").write_text(hot, encoding="utf-8")
+    warm = from_pretrained(last)
+    assert warm.config.sampling.temperature == 50.0
+    assert warm.answer(QUESTION) == ANSWER
+    assert warm.answer(QUESTION, warm.config.sampling) != ANSWER
+    assert warm.metrics == teacher.metrics
+    assert warm.metrics["parameters"] == sum(p.numel() for p in warm.model.parameters())
+
+
+# ---------------------------------------------------------------- build_tokenizer, build_data
+
+
+def test_the_tokenizer_is_built_from_the_training_file_byte_for_byte(
+    commands: Commands, tiny_project: Project
+) -> None:
+    project = tiny_project()
+    path = project / "tokenizer" / "tokenizer.json"
+    before = path.read_bytes()
+    path.unlink()
+    ended = commands.run("build_tokenizer", folder=project)
+    assert (ended.code, ended.stderr) == (0, "")
+    assert path.read_bytes() == before
+    tokenizer = load_tokenizer(path)
+    texts = [t for q, a in QUESTIONS.items() for t in (USER + normalise(q) + ASSISTANT, a)]
+    share = len("".join(texts)) / sum(len(tokenizer.encode(text)) for text in texts)
+    assert ended.stdout == (
+        f"tokenizer/tokenizer.json: hf_tokenizers, 360 tokens\n"
+        f"data/train.jsonl: {share:.2f} characters a token\n"
+    )
+
+
+def test_a_tokenizer_that_cannot_be_written_is_said(
+    commands: Commands, tiny_project: Project
+) -> None:
+    project = tiny_project()
+    wanted = sets("tokenizer.path=config.yaml/tokenizer.json")
+    text = fails(commands.run("build_tokenizer", *wanted, folder=project))
+    assert "config.yaml/tokenizer.json: cannot be written (File exists); set another" in text
+
+
+SOURCE = {
+    "subject": "物理",
+    "topics": [
+        {
+            "id": "t1",
+            "kind": "定义",
+            "topic": "密度",
+            "answer": ANSWER,
+            "questions": ["什么是密度?", "密度是什么?"],
+            "val": ["密度的定义?"],
+            "test": ["说说密度"],
+        }
+    ],
+}
+
+
+def write_source(folder: Path, **changed: object) -> None:
+    folder.mkdir(exist_ok=True)
+    topic = SOURCE["topics"][0] | changed  # type: ignore[index]
+    document = yaml.safe_dump({"subject": "物理", "topics": [topic]}, allow_unicode=True)
+    (folder / "physics.yaml").write_text(document, encoding="utf-8")
+
+
+def test_the_data_files_hold_the_questions_of_the_source(
+    commands: Commands, tmp_path: Path
+) -> None:
+    write_source(tmp_path / "source")
+    arguments = ("--source", "source", "--output", "new/data")
+    ended = commands.run("build_data", *arguments, folder=tmp_path)
+    assert (ended.code, ended.stderr) == (0, "")
+    data = tmp_path / "new" / "data"
+    for split, prompts in (
+        ("train", ["什么是密度?", "密度是什么?"]),
+        ("val", ["密度的定义?"]),
+        ("test", ["说说密度"]),
+    ):
+        lines = (data / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()
+        assert [json.loads(line) for line in lines] == [
+            {"id": "t1", "subject": "物理", "kind": "定义", "prompt": q, "completion": ANSWER}
+            for q in prompts
+        ]
+        n = len(prompts)
+        assert f"new/data/{split}.jsonl: {n} questions on 1 topics" in ended.stdout.splitlines()
+    before = {path.name: path.read_bytes() for path in data.iterdir()}
+    commands.run("build_data", *arguments, folder=tmp_path)
+    assert {path.name: path.read_bytes() for path in data.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"val": ["什么是密度？"]}, "source: '什么是密度？' stands in topic t1 and in topic t1"),
+        ({"answer": " "}, "source/physics.yaml, topic 1: answer is ' '; it must be text"),
+        ({"test": "说"}, "source/physics.yaml, t1: test must be a list of texts in quotes"),
+    ],
+)
+def test_what_is_wrong_with_a_source_is_said(
+    commands: Commands, tmp_path: Path, changed: dict[str, object], expected: str
+) -> None:
+    write_source(tmp_path / "source", **changed)
+    assert expected in fails(commands.run("build_data", "--source", "source", folder=tmp_path))
+
+
+def test_data_that_cannot_be_written_is_said(commands: Commands, tmp_path: Path) -> None:
+    write_source(tmp_path / "source")
+    arguments = ("--source", "source", "--output", "source/physics.yaml/data")
+    text = fails(commands.run("build_data", *arguments, folder=tmp_path))
+    assert "source/physics.yaml/data" in text
+    assert "cannot" in text
+
+
+def test_a_missing_source_folder_is_said(commands: Commands, tmp_path: Path) -> None:
+    expected = "none: no source files (*.yaml) there"
+    assert expected in fails(commands.run("build_data", "--source", "none", folder=tmp_path))
+
+
+# ---------------------------------------------------------------- ask
+
+
+@pytest.mark.parametrize("question", [QUESTION, "什么是密度？", " 什么是 密度？\n"])
+def test_the_answer_alone_goes_to_stdout(ask: Callable[..., Finished], question: str) -> None:
+    assert ask(question) == Finished(0, ANSWER + "\n", "")
+
+
+def test_a_label_stands_before_the_answer_when_asked_for(ask: Callable[..., Finished]) -> None:
+    assert ask("说一个表情", "--show-label") == Finished(0, "回答:hello world 🙂\n", "")
+
+
+def test_the_question_may_come_from_stdin(ask: Callable[..., Finished]) -> None:
+    assert ask("-", stdin="写三个全角字母\r\n".encode()).stdout == "ＡＢＣ　，就是这三个。\n"
+
+
+def test_a_terminal_shows_the_answer_as_it_grows_and_nothing_twice(
+    commands: Commands, tiny_run: TinyRun
+) -> None:
+    main, terminal = os.openpty()
+    for question, expected in QUESTIONS.items():
+        process = commands.start(
+            "ask", question, folder=tiny_run.project, stdout=os.ttyname(terminal)
+        )
+        assert commands.wait(process) == Finished(0, "", "")
+        assert os.read(main, 10_000).decode() == expected + "\r\n"
+    os.close(main)
+    os.close(terminal)
+
+
+def test_a_reader_that_leaves_early_is_no_error(
+    commands: Commands, tiny_run: TinyRun, tmp_path: Path
+) -> None:
+    """As in `python -m scripts.ask … | head -0`."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    process = commands.start("ask", QUESTION, folder=tiny_run.project, stdout=str(pipe))
+    os.close(os.open(pipe, os.O_RDONLY))  # opened as soon as the command has opened its end
+    assert commands.wait(process) == Finished(0, "", "")
+
+
+def test_the_answer_ends_before_a_stop_text(ask: Callable[..., Finished]) -> None:
+    assert ask(QUESTION, "--stop", "体积", "--stop", "除以").stdout == "密度是质量\n"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"temperature": 3.0, "seed": 3},
+        {"temperature": 3.0, "seed": 4},
+        {"temperature": 5.0, "top_k": 3, "min_new_tokens": 12},
+        {"temperature": 9.0, "top_p": 0.5, "max_new_tokens": 20},
+        {"repetition_penalty": 100.0},
+    ],
+)
+def test_sampling_options_reach_the_sampler(
+    ask: Callable[..., Finished], teacher: Pretrained, options: dict[str, float]
+) -> None:
+    question = "植物怎样吃饭?"  # the answer says 光 three times
+    settings = SamplingConfig(**options)  # type: ignore[arg-type]
+    expected = list(answer(teacher.model, teacher.tokenizer, question, settings))[-1]
+    assert expected != QUESTIONS[question]
+    words = [w for k, v in options.items() for w in ("--" + k.replace("_", "-"), v)]
+    assert ask(question, *words).stdout == expected.text + "\n"
+    configured = sets(*(f"sampling.{key}={value}" for key, value in options.items()))
+    assert ask(question, *configured).stdout == expected.text + "\n"
+
+
+def test_a_file_of_questions_comes_back_in_order_with_answers(
+    ask: Callable[..., Finished], teacher: Pretrained, tmp_path: Path
+) -> None:
+    rows: list[dict[str, object]] = [
+        {"id": n, "prompt": prompt, "note": ["魑魅，hello world 🙂", "ＡＢＣ　，", "\r\n\t", ""]}
+        for n, prompt in enumerate([*QUESTIONS, *VALIDATION, "没有教过的问题"])
+    ]
+    rows.reverse()
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    (tmp_path / "in.jsonl").write_text("\ufeff" + "\r\n\n".join(lines), encoding="utf-8")
+    output = tmp_path / "new" / "out.jsonl"
+    ended = ask("--input", tmp_path / "in.jsonl", "--output", output)
+    assert ended == Finished(0, "", "")
+    text = output.read_bytes().decode()
+    given = [json.loads(line) for line in text.split("\n")[:-1]]
+    assert [list(row) for row in given] == [
+        ["id", "prompt", "note", "answer", "refused", "confidence", "min_probability"]
+    ] * len(rows)
+    for row, one in zip(rows, given, strict=True):
+        expected = teacher.answer(str(row["prompt"]))
+        assert row.items() <= one.items()
+        assert one["answer"] == expected.text
+        assert one["refused"] == expected.text.startswith("不知道")
+        assert one["confidence"] == pytest.approx(expected.mean_probability, abs=2e-4)
+        assert one["min_probability"] == pytest.approx(expected.min_probability, abs=2e-4)
+    answered = {one["prompt"]: one["answer"] for one in given}
+    assert QUESTIONS.items() <= answered.items()
+    assert ask("--input", tmp_path / "in.jsonl").stdout == text
+
+
+def test_the_quantized_model_answers_when_named(ask: Callable[..., Finished]) -> None:
+    ended = ask("what is RoPE?", "--checkpoint", "checkpoints/quantized")
+    assert ended.stdout == "RoPE turns q and k by an angle.\n"
+
+
+def greedy(teacher: Pretrained, ids: list[int], n_tokens: int) -> str:
+    """Continue ids without a cache, one whole forward pass a token."""
+    new: list[int] = []
+    for _ in range(n_tokens):
+        logits = teacher.model(torch.tensor([ids + new]))[0, -1]
+        logits[[BOS_ID, PAD_ID, UNK_ID]] = -torch.inf
+        new.append(int(logits.argmax()))
+    return teacher.tokenizer.decode(new)
+
+
+@pytest.mark.parametrize("options", [[], ["--max-new-tokens", "9"]])
+def test_raw_text_that_fits_the_context_is_continued_from_all_of_it(
+    ask: Callable[..., Finished], teacher: Pretrained, options: list[str]
+) -> None:
+    """Found here: only its last tokens were read, to leave room for the longest answer."""
+    text = USER + "什么是词元?" + ASSISTANT + "词元是"
+    shown = ask("--raw", text, *options).stdout.removesuffix("\n")
+    expected = greedy(teacher, teacher.tokenizer.encode(text), 9)
+    assert shown.startswith(expected)
+    assert expected.startswith("模型")
+
+
+# what to ask, and what is said
+BAD_QUESTIONS = {
+    "none": ([], "give one question, or --input FILE"),
+    "two": ([QUESTION, "--input", "x"], "give one question, or --input FILE"),
+    "too long": (
+        ["密" * 100],
+        r"the question is too long: it takes \d+ tokens .* reads 63 at most",
+    ),
+    "no checkpoint": ([QUESTION, "--checkpoint", "no"], "no checkpoint at no; train one with:"),
+    "cold": ([QUESTION, "--temperature", "-1"], r"temperature: -1\.0 is not allowed; it must be"),
+    "short": ([QUESTION, "--max-new-tokens", "0"], "max_new_tokens: 0 is not allowed"),
+    "empty stop": ([QUESTION, "--stop", ""], "stop: .* texts that are not empty"),
+    "no file": (["--input", "no.jsonl"], r"no\.jsonl: no such file"),
+    "a folder": (["--input", "data"], "data: cannot be read: Is a directory"),
+    "output": (
+        ["--input", "data/val.jsonl", "--output", "config.yaml/x"],
+        "cannot write config.yaml/x: .*; choose another file",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_QUESTIONS)
+def test_what_is_wrong_with_a_question_is_said(ask: Callable[..., Finished], case: str) -> None:
+    arguments, expected = BAD_QUESTIONS[case]
+    assert re.search(expected, fails(ask(*arguments)))
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", r"in\.jsonl: the file is empty; it needs a line for each question: \{"),
+        (b'{"prompt": "a"}\n{"prompt" "b"}\n', r"in\.jsonl, line 2, column 11: this is not JSON"),
+        (b'{"question": "a"}', r"in\.jsonl, line 1: no 'prompt' in this row; it has 'question'"),
+        ('{"prompt": "什么是密度"}'.encode("gbk"), r"in\.jsonl: this file is GBK, not UTF-8; .*ic"),
+        ('{"prompt": "什么"}'.encode("utf-16"), r"in\.jsonl: this file is UTF-16, not UTF-8; .*"),
+    ],
+    ids=["empty", "no JSON", "no prompt", "GBK", "UTF-16"],
+)
+def test_what_is_wrong_with_a_file_of_questions_is_said(
+    ask: Callable[..., Finished], tmp_path: Path, content: bytes, expected: str
+) -> None:
+    (tmp_path / "in.jsonl").write_bytes(content)
+    assert re.search(expected, fails(ask("--input", tmp_path / "in.jsonl")))
+
+
+def test_a_question_of_a_file_that_is_too_long_is_named(
+    ask: Callable[..., Finished], tmp_path: Path
+) -> None:
+    file = write_rows(tmp_path / "in.jsonl", {QUESTION: "a", "光有多快" * 30: "b"})
+    text = fails(ask("--input", file))
+    assert "the model reads 63 at most" in text
+    assert str(file) in text
+    assert "line 2" in text or "光有多快光有多快" in text
+
+
+def test_a_checkpoint_with_a_tokenizer_of_another_size_is_refused(
+    commands: Commands, tiny_project: Project
+) -> None:
+    project = tiny_project(trained=True)
+    smaller = sets("tokenizer.vocab_size=300", "tokenizer.path=checkpoints/last/tokenizer.json")
+    assert commands.run("build_tokenizer", *smaller, folder=project).code == 0
+    text = fails(commands.run("ask", QUESTION, folder=project))
+    assert "checkpoints/last/tokenizer.json is not the tokenizer of this model" in text
+
+
+# ---------------------------------------------------------------- train
+
+
+def test_training_reports_its_results_on_stdout_and_the_rest_on_stderr(
+    commands: Commands, tiny_project: Project
+) -> None:
+    """And its schedule fills the time that --minutes gives."""
+    project = tiny_project()
+    rows = [json.dumps({"prompt": q, "completion": a}) for q, a in QUESTIONS.items()]
+    rows.insert(2, json.dumps({"prompt": "长", "completion": "长" * 50}))
+    rows.append(rows[0])
+    (project / "data" / "train.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    ended = commands.run("train", "--minutes", "0.01", folder=project)
+    assert ended.code == 0
+    assert re.search(r"(?m)^training questions +\d+/\d+ .*%$", ended.stdout)
+    assert re.search(r"(?m)^validation questions +\d+/\d+ .*%$", ended.stdout)
+    assert 'python -m scripts.ask "…" --checkpoint checkpoints/last' in ended.stdout
+    assert "data/train.jsonl: 14 rows, 12 used\n1 duplicate rows count once" in ended.stderr
+    assert "data/train.jsonl: 1 rows are longer than model.seq_len: line 3 (" in ended.stderr
+    assert "these were left out" in ended.stderr
+    log = read_log(project / "checkpoints" / "last" / "train_log.jsonl")
+    assert log.steps[-1].step == log.end["steps"]
+    assert log.steps[-1].learning_rate < 4e-3 / 2
+    strict = commands.run("train", "--strict", folder=project)
+    text = fails(strict)
+    assert re.search(r"1 rows are longer than model\.seq_len: line 3 \(\d+ tokens\)", text)
+
+
+def gbk(project: Path) -> None:
+    file = project / "data" / "train.jsonl"
+    file.write_bytes(file.read_text(encoding="utf-8").replace("🙂", "").encode("gbk"))
+
+
+def write(name: str, content: str) -> Callable[[Path], object]:
+    return lambda project: (project / name).write_text(content, encoding="utf-8")
+
+
+def nothing(project: Path) -> None:
+    """The options alone are wrong."""
+
+
+TRAIN = "data/train.jsonl"
+# how the project is broken, the options, and what is said
+BAD_RUNS: dict[str, tuple[Callable[[Path], object], list[object], str]] = {
+    "no data": (
+        lambda project: (project / TRAIN).unlink(),
+        [],
+        r"data/train\.jsonl: no such file; check data\.train_path",
+    ),
+    "empty data": (write(TRAIN, "\n \n"), [], r"data/train\.jsonl: the file is empty; it needs"),
+    "no JSON": (
+        write(TRAIN, '{"prompt": "a", "completion": "b"}\n{"prompt": "a",, "completion": "b"}\n'),
+        [],
+        r"data/train\.jsonl, line 2, column 16: this is not JSON: ",
+    ),
+    "no completion": (
+        write(TRAIN, '{"prompt": "a", "answer": "b"}\n{"prompt": "a", "completion": 5}'),
+        [],
+        r"line 1: no 'completion' in this row; it has 'prompt', 'answer'\n.*line 2: 'completion' "
+        r"is 5; it must be text",
+    ),
+    "GBK": (gbk, [], r"train\.jsonl: this file is GBK, not UTF-8; save it as UTF-8 .*iconv -f GB1"),
+    "all too long": (
+        write(TRAIN, json.dumps({"prompt": "长" * 99, "completion": "长"})),
+        [],
+        r"data/train\.jsonl: no row fits model\.seq_len = 64 tokens; shorten the rows or set",
+    ),
+    "no config": (nothing, ["--config", "no.yaml"], r"no\.yaml: no such file; give one with"),
+    "no YAML": (write("config.yaml", "model: [1"), [], r"config\.yaml, line 1.*: this is not YAML"),
+    "unknown key": (
+        nothing,
+        sets("training.learnig_rate=1", "model.n_layers=2"),
+        r"--set model\.n_layers=2: model\.n_layers: unknown key; did you mean 'n_layer'\?\n"
+        r"--set training\.learnig_rate=1: training\.learnig_rate: unknown key; known are: batch_s",
+    ),
+    "nonsense": (nothing, sets("nonsense"), r"--set nonsense: expected section\.key=value, as in"),
+    "n_embd": (
+        nothing,
+        sets("model.n_head=3"),
+        r"model\.n_embd: 64 is not allowed; it must be divisible by n_head = 3",
+    ),
+    "no tokenizer": (
+        lambda project: (project / "tokenizer" / "tokenizer.json").unlink(),
+        [],
+        r"no tokenizer at tokenizer/tokenizer\.json .*; make one with: python -m scripts\.build_to",
+    ),
+    "broken tokenizer": (
+        write("tokenizer/tokenizer.json", '{"version": "1.0"'),
+        [],
+        r"tokenizer/tokenizer\.json: this is not a tokenizer\.json",
+    ),
+    "other tokenizer": (
+        nothing,
+        sets("tokenizer.type=char"),
+        r"holds a tokenizer of type hf_tokenizers, but tokenizer\.type is char; make one with",
+    ),
+    "minutes": (nothing, ["--minutes", "0"], r"--minutes 0\.0: give a number above 0"),
+    "two beginnings": (nothing, ["--resume", "--init-from", "x"], "leave out --init-from"),
+    "nothing to resume": (nothing, ["--resume"], r"nothing to resume: .* start with: python -m "),
+    "no weights": (nothing, ["--init-from", "no"], "no checkpoint at no; train one with"),
+    "questions as text": (
+        nothing,
+        sets("data.format=lm", f"data.train_path={TRAIN}"),
+        r"data/train\.jsonl, line 1: no 'text' in this row; .*data\.format=instruct",
+    ),
+    "short text": (
+        write("short.txt", "从前有座山。"),
+        sets("data.format=lm", "data.train_path=short.txt"),
+        r"short\.txt: .* too (few|short)",
+    ),
+    "no place": (
+        nothing,
+        sets("training.save_dir=config.yaml/x", "training.max_steps=1"),
+        r"cannot write .*config\.yaml/x.* --set training\.save_dir=FOLDER",
+    ),
+    "no number": (
+        nothing,
+        sets("training.lr=1e30", "training.max_steps=20", "training.warmup_steps=0"),
+        r"step \d+: the loss is .* and the gradient norm .*The weights saved before are good; try",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_RUNS)
+def test_what_is_wrong_with_a_run_is_said(
+    commands: Commands, tiny_project: Project, case: str
+) -> None:
+    project = tiny_project()
+    break_it, arguments, expected = BAD_RUNS[case]
+    break_it(project)
+    text = fails(commands.run("train", *arguments, folder=project))
+    assert re.search(expected, text), text
+    assert not (project / "checkpoints" / "last").exists()
+
+
+# ---------------------------------------------------------------- plain text, then questions
+
+
+def write_story(project: Path) -> list[str]:
+    """Write a text that says the same six times; return the options to train on it."""
+    (project / "story.txt").write_bytes((STORY * 6).encode())
+    return sets(
+        *("data.format=lm", "data.train_path=story.txt", "training.save_dir=story"),
+        *("training.max_steps=130", "training.eval_interval=130", "training.lr=6e-3"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "position"),
+    [
+        ("char", "tokenizer/char.json", "rope"),
+        ("sentencepiece", "tokenizer/story.model", "learned"),
+    ],
+)
+def test_plain_text_is_learnt_and_continued(
+    commands: Commands, tiny_project: Project, kind: str, path: str, position: str
+) -> None:
+    project = tiny_project()
+    options = write_story(project)
+    options += sets(f"tokenizer.type={kind}", f"tokenizer.path={path}", "tokenizer.vocab_size=420")
+    built = commands.run("build_tokenizer", *options, folder=project)
+    assert built.stdout.startswith(f"{path}: {kind}, ")
+    trained = commands.run("train", *options, *sets(f"model.position={position}"), folder=project)
+    assert trained.code == 0, trained
+    found = re.search(r"fp32: (\S+) nats a token, (\S+) bits a byte", trained.stdout)
+    assert found
+    nats, bits = float(found[1]), float(found[2])
+    tokenizer = load_tokenizer(project / path)
+    ids = [*tokenizer.encode(STORY * 6), EOS_ID]
+    kept = ids[int(0.9 * len(ids)) :]  # for validation
+    window = min(64, len(kept) - 1)
+    targets = kept[1 : 1 + (len(kept) - 1) // window * window]  # of whole windows
+    n_bytes = sum(len(tokenizer.token_bytes(token_id)) for token_id in targets)
+    assert bits == pytest.approx(nats * len(targets) / n_bytes / math.log(2), abs=2e-4)
+    assert bits < 0.5
+    third, fourth = STORY.splitlines(keepends=True)[2:]
+    options = ["--checkpoint", "story/last", "--max-new-tokens", "12"]
+    asked = commands.run("ask", "--raw", third, *options, folder=project)
+    assert (asked.code, asked.stderr) == (0, "")
+    assert len(asked.stdout) > 10
+    assert fourth.startswith(asked.stdout.rstrip("\n\ufffd"))  # it may end inside a character
+
+
+def test_characters_that_a_tokenizer_does_not_know_are_listed(
+    commands: Commands, tiny_project: Project
+) -> None:
+    project = tiny_project()
+    char = sets("tokenizer.type=char", "tokenizer.path=tokenizer/char.json")
+    assert commands.run("build_tokenizer", *char, folder=project).code == 0
+    write_rows(project / "data" / "val.jsonl", {"谁是魍魉?": ANSWER})
+    short = sets("training.max_steps=1", "model.n_embd=8")
+    trained = commands.run("train", *char, *short, folder=project)
+    assert trained.code == 0
+    assert "2 characters are unknown to the tokenizer and become <unk>: 魍魉" in trained.stderr
+    asked = commands.run("ask", "魍魉?", folder=project)
+    assert asked.code == 0
+    assert asked.stderr == "unknown to the tokenizer: 魍魉\n"
+
+
+def test_a_model_of_plain_text_goes_on_with_questions(
+    commands: Commands, tiny_project: Project
+) -> None:
+    """A learning rate of almost nothing shows which weights it began with."""
+    project = tiny_project()
+    short = sets("training.max_steps=5", "training.warmup_steps=0")
+    first = commands.run("train", *write_story(project), *short, folder=project)
+    assert first.code == 0, first
+    story = dequantize(load_checkpoint(project / "story" / "last").tensors)
+    still = sets("training.lr=1e-12", "training.max_steps=1")
+    for folder in ("story/last", "story/quantized"):
+        ended = commands.run("train", "--init-from", folder, *still, folder=project)
+        assert ended.code == 0, ended
+        source = dequantize(load_checkpoint(project / folder).tensors)
+        weights = load_checkpoint(project / "checkpoints" / "last").tensors
+        for name, tensor in source.items():
+            torch.testing.assert_close(weights[name], tensor, rtol=0, atol=1e-9)
+    assert not torch.equal(
+        story["layers.0.mlp.up_proj.weight"], source["layers.0.mlp.up_proj.weight"]
+    )
+    other = sets("tokenizer.path=tokenizer/other.json", "tokenizer.vocab_size=300")
+    assert commands.run("build_tokenizer", *other, folder=project).code == 0
+    text = fails(commands.run("train", "--init-from", "story/last", *other, folder=project))
+    assert "--init-from story/last: its tokenizer is not tokenizer/other.json; use its own" in text
+    assert "--set tokenizer.path=story/last/tokenizer.json" in text
+    arguments = ("--init-from", "story/last", *sets("model.n_layer=3"))
+    text = fails(commands.run("train", *arguments, folder=project))
+    assert "--init-from does not fit the configuration and tokenizer: layers.2." in text
