@@ -14,8 +14,8 @@ from gpt_teacher.loss import Batch
 class Batches(Protocol):
     """Training data as a function of the step. 训练数据。"""
 
-    def __call__(self, step: int) -> list[Batch]:
-        """Return the micro-batches of update `step` (from 0). 某一步的小批。"""
+    def __call__(self, step: int, max_steps: int | None = None) -> list[Batch]:
+        """Return the micro-batches of update `step` (from 0) of max_steps. 某一步的小批。"""
         ...
 
 

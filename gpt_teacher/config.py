@@ -124,7 +124,7 @@ class DataConfig(Section):
     )
     format: Literal["instruct", "lm"] = "instruct"
     keep_duplicates: bool = False
-    noise: float = 0.0  # share of the training questions that get random noise, made anew each time
+    noise: float = 0.0  # share of noisy training questions at the start; falls to 0 at the end
     val_fraction: float = 0.1  # lm without val_path: the last share of the text is for validation
     cache_dir: str = "runs/cache"  # encoded lm text
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gpt_teacher.model import GPT
 
 IGNORE_INDEX = -100  # in targets: a position that is not learnt
+TARGET_STEP = 64  # their number is rounded up to it: each new shape costs time and memory
 
 
 class Batch(NamedTuple):
@@ -44,8 +45,12 @@ def next_token_loss(model: GPT, batch: Batch) -> LossSum:
     learnt = batch.targets != IGNORE_INDEX  # (B, T)
     hidden = model.hidden_states(batch.input_ids)[learnt]  # (N, C)
     targets = batch.targets[learnt]  # (N,)
-    total = F.cross_entropy(model.lm_head(hidden).float(), targets, reduction="sum")
-    return LossSum(total, int(targets.numel()))
+    filling = -len(targets) % TARGET_STEP
+    hidden = F.pad(hidden, (0, 0, 0, filling))
+    filled = F.pad(targets, (0, filling), value=IGNORE_INDEX)
+    logits = model.lm_head(hidden).float()  # (N, V), N rounded up
+    total = F.cross_entropy(logits, filled, ignore_index=IGNORE_INDEX, reduction="sum")
+    return LossSum(total, len(targets))
 
 
 def token_log_probabilities(model: GPT, batch: Batch) -> Tensor:

@@ -77,7 +77,7 @@ class TextBatches:
         self._n_shifts = len(ids) - n_windows * self._length  # the last one ends with the text
         self._order = EpochOrder(n_windows, config.training.seed)
 
-    def __call__(self, step: int) -> list[Batch]:
+    def __call__(self, step: int, max_steps: int | None = None) -> list[Batch]:
         """See Batches. 某一步的小批。"""
         size, micro = self._training.batch_size, self._training.micro_batch
         starts = [self._start(step * size + i) for i in range(size)]

@@ -18,6 +18,7 @@ from gpt_teacher.prompt import Example, encode_example, normalise
 from gpt_teacher.text_files import Row, read_rows
 from gpt_teacher.tokenizer import PAD_ID, Tokenizer
 
+LENGTH_STEP = 8  # tokens; finer steps made training slower and its memory twice as large
 MAX_LISTED = 10  # lines named in one sentence of a report
 
 
@@ -118,30 +119,34 @@ class QuestionBatches:
         self._examples = [encode_example(tokenizer, r.prompt, r.completion) for r in rows]
         self._order = EpochOrder(len(rows), config.training.seed)
 
-    def __call__(self, step: int) -> list[Batch]:
-        """See Batches. 某一步的小批。"""
+    def __call__(self, step: int, max_steps: int | None = None) -> list[Batch]:
+        """See Batches; the noise fades towards max_steps, if that is given. 某一步的小批。"""
         size, micro = self._training.batch_size, self._training.micro_batch
-        first = step * size
-        examples = [self._sample(first + i) for i in range(size)]
+        noise = self._noise * (1 - step / max_steps if max_steps else 1)
+        examples = [self._sample(step * size + i, noise) for i in range(size)]
         examples.sort(key=lambda example: len(example.ids))
-        return [collate(examples[i : i + micro]) for i in range(0, size, micro)]
+        return [collate(examples[i : i + micro], self._seq_len) for i in range(0, size, micro)]
 
-    def _sample(self, position: int) -> Example:
+    def _sample(self, position: int, noise: float) -> Example:
         """Return the sample at a position of the endless stream of epochs. 第几个样本。"""
         index = self._order(position)[1]
-        if self._noise == 0:
-            return self._examples[index]
         source = random.Random(f"{self._training.seed} {position}")
-        if source.random() >= self._noise:
+        if source.random() >= noise:
             return self._examples[index]
         row, other = self._rows[index], source.choice(self._rows)
         noisy = noisy_example(self._tokenizer, row.prompt, row.completion, other.prompt, source)
         return noisy if len(noisy.ids) - 1 <= self._seq_len else self._examples[index]
 
 
-def collate(examples: list[Example]) -> Batch:
-    """Return a batch of examples, filled up at the end, with targets shifted by one. 拼成一批。"""
+def collate(examples: list[Example], seq_len: int | None = None) -> Batch:
+    """Return a batch of examples, filled up at the end, with targets shifted by one. 拼成一批。
+
+    With seq_len, the length is rounded up within it: matrix libraries prepare code for each new
+    shape and keep it, so many shapes cost time and memory.
+    """
     T = max(len(example.ids) for example in examples) - 1
+    if seq_len is not None:
+        T = min(seq_len, -(-T // LENGTH_STEP) * LENGTH_STEP)
     input_ids = torch.full((len(examples), T), PAD_ID)
     targets = torch.full((len(examples), T), IGNORE_INDEX)
     for row, (ids, n_prompt) in enumerate(examples):

@@ -155,7 +155,7 @@ def _one_step(
         group["lr"] = lr
     model.train()
     try:
-        micro_batches = batches(progress.step)
+        micro_batches = batches(progress.step, progress.max_steps)
         loss, norm, n = update(model, optimizer, micro_batches, objective, config.max_grad_norm)
     except TrainingError as error:
         raise TrainingError(

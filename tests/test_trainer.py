@@ -151,7 +151,7 @@ class Course:
     events: list[str] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
 
-    def batches(self, step: int) -> list[Batch]:
+    def batches(self, step: int, max_steps: int | None = None) -> list[Batch]:
         self.now += self.step_seconds(step)
         return [collate(examples()[step % 3 : step % 3 + 1])]
 
