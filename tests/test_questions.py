@@ -336,11 +336,34 @@ def test_micro_batches_are_cut_from_one_batch_without_losing_a_row(bpe: Tokenize
 
 
 def test_rows_of_like_length_share_a_micro_batch(char: Tokenizer) -> None:
-    """By hand: sorted, the answers of 1, 2, 30 and 31 letters need one pad a micro-batch."""
+    """By hand: sorted, answers of 1, 2, 30, 31 letters make inputs of 10, 11, 39, 40 tokens.
+
+    In two micro-batches, rounded up to 16 and 40, they leave 6 + 5 and 1 + 0 places to fill.
+    """
     rows = [Row("密", "度" * n, n) for n in (30, 1, 31, 2)]
     for step in range(4):
         batches = QuestionBatches(rows, char, _config())(step)
-        assert [int((batch.input_ids == PAD_ID).sum()) for batch in batches] == [1, 1]
+        assert [int((batch.input_ids == PAD_ID).sum()) for batch in batches] == [11, 1]
+
+
+def test_rounding_up_never_passes_the_context(char: Tokenizer) -> None:
+    examples = [encode_example(char, "密", "度" * n) for n in (1, 12)]
+    assert collate(examples, seq_len=64).input_ids.shape == (2, 24)
+    assert collate(examples, seq_len=22).input_ids.shape == (2, 22)
+    assert collate(examples).input_ids.shape == (2, 21)
+
+
+def test_the_noise_fades_to_nothing_at_the_end(bpe: Tokenizer) -> None:
+    config = _config(training={"batch_size": 200}, data={"noise": 1.0})
+    clean = {tuple(encode_example(bpe, row.prompt, row.completion).ids[:-1]) for row in ROWS}
+
+    def share_of_noisy(step: int, max_steps: int) -> float:
+        sequences = _sequences(QuestionBatches(ROWS, bpe, config)(step, max_steps))
+        return sum(tuple(ids) not in clean for ids in sequences) / len(sequences)
+
+    assert share_of_noisy(0, 100) > 0.5
+    assert share_of_noisy(99, 100) < 0.05
+    assert share_of_noisy(50, 100) < share_of_noisy(0, 100)
 
 
 def test_padding_stands_at_the_end_and_is_never_learnt(bpe: Tokenizer) -> None:
