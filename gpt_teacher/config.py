@@ -75,7 +75,7 @@ class TrainingConfig(Section):
 
     batch_size: int = 16  # sequences per update
     micro_batch: int = 16  # sequences per forward and backward pass
-    lr: float = 2.0e-3  # peak learning rate, reached after warmup_steps updates
+    lr: float = 1.5e-3  # peak learning rate, reached after warmup_steps updates
     min_lr_ratio: float = 0.02  # the last learning rate, as a share of the peak
     weight_decay: float = 0.01
     beta2: float = 0.99  # decay of AdamW's mean of squared gradients

@@ -25,7 +25,7 @@ from gpt_teacher.model import GPT
 from gpt_teacher.sampler import BATCH_SIZE, answers
 from gpt_teacher.tokenizer import Tokenizer
 
-MAX_INT8_QUESTIONS = 1_000  # of each file: enough to see whether it answers as fp32 does
+MAX_INT8_QUESTIONS = 500  # of each file: enough to see whether it answers as fp32 does
 Results = dict[str, dict[str, Any]]  # precision -> what was measured, for metrics.json
 
 

@@ -44,7 +44,8 @@ def test_every_command_has_a_place_in_the_readme(name: str) -> None:
 @pytest.mark.parametrize("name", READMES)
 def test_every_option_in_the_readme_is_an_option_of_its_command(name: str) -> None:
     for module, rest in re.findall(r"python -m (scripts\.\w+)([^\n`#]*)", _read(name)):
-        source = _read(module.replace(".", "/") + ".py") + _read("scripts/command_line.py")
+        files = [module.replace(".", "/"), "scripts/command_line", "scripts/sampling_options"]
+        source = "".join(_read(f"{file}.py") for file in files)
         for option in re.findall(r"--[a-z-]+", rest):
             assert f'"{option}"' in source, f"{module} {option}"
 
