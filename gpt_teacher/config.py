@@ -80,7 +80,7 @@ class TrainingConfig(Section):
     weight_decay: float = 0.01
     beta2: float = 0.99  # decay of AdamW's mean of squared gradients
     max_grad_norm: float = 1.0
-    max_steps: int = 1_250  # updates; --minutes plans them from the clock instead
+    max_steps: int = 1_300  # updates; --minutes plans them from the clock instead
     warmup_steps: int = 30
     eval_interval: int = 50  # updates between evaluations; the state is saved then, too
     early_stop: int = 0  # evaluations without a better val loss before stopping; 0 = never
@@ -124,7 +124,7 @@ class DataConfig(Section):
     )
     format: Literal["instruct", "lm"] = "instruct"
     keep_duplicates: bool = False
-    noise: float = 0.0  # share of noisy training questions at the start; falls to 0 at the end
+    noise: float = 0.0  # share of noisy training questions at the start; fades on the way
     val_fraction: float = 0.1  # lm without val_path: the last share of the text is for validation
     cache_dir: str = "runs/cache"  # encoded lm text
 

@@ -19,6 +19,7 @@ from gpt_teacher.text_files import Row, read_rows
 from gpt_teacher.tokenizer import PAD_ID, Tokenizer
 
 LENGTH_STEP = 8  # tokens; finer steps made training slower and its memory twice as large
+NOISY_SHARE = 0.7  # of a run: the noise has faded by then, and the rest is learnt to the letter
 MAX_LISTED = 10  # lines named in one sentence of a report
 
 
@@ -120,9 +121,10 @@ class QuestionBatches:
         self._order = EpochOrder(len(rows), config.training.seed)
 
     def __call__(self, step: int, max_steps: int | None = None) -> list[Batch]:
-        """See Batches; the noise fades towards max_steps, if that is given. 某一步的小批。"""
+        """See Batches; the noise fades on the way to max_steps, if given. 某一步的小批。"""
         size, micro = self._training.batch_size, self._training.micro_batch
-        noise = self._noise * (1 - step / max_steps if max_steps else 1)
+        done = step / max_steps if max_steps else 0.0
+        noise = self._noise * max(0.0, 1 - done / NOISY_SHARE)
         examples = [self._sample(step * size + i, noise) for i in range(size)]
         examples.sort(key=lambda example: len(example.ids))
         return [collate(examples[i : i + micro], self._seq_len) for i in range(0, size, micro)]
