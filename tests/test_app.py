@@ -12,6 +12,7 @@ import pytest
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
 
 from gradio_client import Client
+from gradio_client.exceptions import AppError
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from gpt_teacher import SHIPPED, from_pretrained
@@ -83,8 +84,10 @@ def test_bad_input_gets_a_sentence_and_the_endpoint_lives_on(
     assert client.predict("   ", api_name="/ask") == ("", CHINESE["empty_question"])
     _, status = client.predict("长" * 5000, api_name="/ask")
     assert status == CHINESE["too_long"].format(limit=127)
-    _, status = client.predict(ATTENTION, 0, 0, 1, 1, 120, "", -5, api_name="/ask")
-    assert "seed" in status or status
+    with pytest.raises(AppError, match="less than minimum value 0"):
+        client.predict(ATTENTION, 0, 0, 1, 1, 120, "", -5, api_name="/ask")
+    _, status = client.predict(ATTENTION, 0, 0, 1, 1, 120, "", 2**70, api_name="/ask")
+    assert "seed" in status
     hostile = "<script>alert(1)</script>${1+1}\x00\u202e🙂"
     assert client.predict(hostile, api_name="/ask")
     assert client.predict(ATTENTION, api_name="/ask")[0] == answers[ATTENTION]
