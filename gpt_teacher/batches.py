@@ -22,7 +22,7 @@ class Batches(Protocol):
 class EpochOrder:
     """An endless stream of items: all of them in a new order, then again. 每轮一个新顺序。"""
 
-    def __init__(self, n_items: int, seed: int) -> None:
+    def __init__(self, n_items: int, seed: int | str) -> None:
         """Order 0 … n_items - 1 by a seed. 指定种子。"""
         self._n_items, self._seed = n_items, seed
         self._epoch, self._order = -1, list[int]()  # the last one made

@@ -18,14 +18,20 @@ TARGET_STEP = 64  # their number is rounded up to it: each new shape costs time 
 
 
 class Batch(NamedTuple):
-    """Sequences of one forward pass, filled up to a common length at the end. 一个批次。"""
+    """Sequences of one forward pass, filled up to a common length at the end. 一个批次。
+
+    A row may hold several sequences; then `sequence` says which one each token belongs to, and no
+    token sees those of another.
+    """
 
     input_ids: Tensor  # (B, T)
     targets: Tensor  # (B, T): the next token, or IGNORE_INDEX
+    sequence: Tensor | None = None  # (B, T): its number in the row; None = one sequence a row
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on a device. 移到设备上。"""
-        return Batch(self.input_ids.to(device), self.targets.to(device))
+        sequence = None if self.sequence is None else self.sequence.to(device)
+        return Batch(self.input_ids.to(device), self.targets.to(device), sequence)
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,7 @@ def next_token_loss(model: GPT, batch: Batch) -> LossSum:
     half in question answering, would be computed for nothing.
     """
     learnt = batch.targets != IGNORE_INDEX  # (B, T)
-    hidden = model.hidden_states(batch.input_ids)[learnt]  # (N, C)
+    hidden = model.hidden_states(batch.input_ids, sequence=batch.sequence)[learnt]  # (N, C)
     targets = batch.targets[learnt]  # (N,)
     filling = -len(targets) % TARGET_STEP
     hidden = F.pad(hidden, (0, 0, 0, filling))

@@ -132,16 +132,18 @@ class Attention(nn.Module):
         mask: Tensor | None,
         cache: KVCache | None,
     ) -> Tensor:
-        """(B, T, C) -> (B, T, C); mask is None (causal) or (B, 1, T, P+T). 注意力。"""
+        """(B, T, C) -> (B, T, C); mask (B or 1, 1, T, P+T): who may see whom. 注意力。"""
         q, k, v = (self.split_heads(f(x)) for f in (self.q_proj, self.k_proj, self.v_proj))
         if rope is not None:
             q, k = rope(q, positions), rope(k, positions)
         if cache is not None:
             k, v = cache.append(layer, k, v)  # (B, H, P+T, D)
-        # SDPA drops attention even under model.eval(), so the probability itself must become 0.
-        dropout_p = self.dropout if self.training else 0.0
-        causal = mask is None and q.size(2) > 1  # one token alone may see all there is
-        y = F.scaled_dot_product_attention(q, k, v, mask, dropout_p, is_causal=causal)
+        # Written out, not F.scaled_dot_product_attention, whose backward pass is slow on CPUs.
+        scores = (q * self.head_dim**-0.5) @ k.mT  # (B, H, T, P+T)
+        if mask is not None:
+            scores = scores.masked_fill(~mask, -torch.inf)
+        weights = scores.float().softmax(dim=-1).to(v.dtype)
+        y = F.dropout(weights, self.dropout, self.training) @ v  # (B, H, T, D)
         out: Tensor = self.o_proj(y.transpose(1, 2).flatten(2))  # (B, H, T, D) -> (B, T, C)
         return out
 
@@ -240,9 +242,17 @@ class GPT(nn.Module):
         return F.linear(hidden, self.embed_tokens.weight)
 
     def hidden_states(
-        self, input_ids: Tensor, cache: KVCache | None = None, n_pad: Tensor | None = None
+        self,
+        input_ids: Tensor,
+        cache: KVCache | None = None,
+        n_pad: Tensor | None = None,
+        sequence: Tensor | None = None,
     ) -> Tensor:
-        """Return the last hidden states (B, T, C); arguments as in forward. 最后一层的输出。"""
+        """Return the last hidden states (B, T, C); arguments as in forward. 最后一层的输出。
+
+        Rows may hold several sequences, one after the other: sequence (B, T) numbers them. Each is
+        computed as if it were alone.
+        """
         past, T = cache.length if cache else 0, input_ids.size(1)
         longest = past + T - (int(n_pad.min()) if n_pad is not None else 0)
         if longest > self.config.seq_len:
@@ -254,6 +264,10 @@ class GPT(nn.Module):
         mask = _attention_mask(positions, n_pad, past)
         if n_pad is not None:
             positions = (positions - n_pad[:, None]).clamp(min=0)  # (B, T)
+        if sequence is not None:
+            same = sequence[:, :, None] == sequence[:, None, :]  # (B, T, T)
+            mask = same[:, None] if mask is None else mask & same[:, None]
+            positions = _positions_in(sequence)  # (B, T)
         x = self.embed_tokens(input_ids)  # (B, T, C)
         if self.embed_positions is not None:
             x = x + self.embed_positions(positions)
@@ -266,11 +280,19 @@ class GPT(nn.Module):
         return out
 
 
+def _positions_in(sequence: Tensor) -> Tensor:
+    """Return the position of each token in its own sequence (B, T). 序列内位置。"""
+    places = torch.arange(sequence.size(1), device=sequence.device).expand_as(sequence)  # (B, T)
+    is_first = torch.ones_like(sequence, dtype=torch.bool)
+    is_first[:, 1:] = sequence[:, 1:] != sequence[:, :-1]
+    return places - places.where(is_first, 0).cummax(dim=1).values
+
+
 def _attention_mask(positions: Tensor, n_pad: Tensor | None, past: int) -> Tensor | None:
-    """Return who may look at whom (B or 1, 1, T, P+T); None = plain causality. 掩码。"""
+    """Return who may look at whom (B or 1, 1, T, P+T); None = all at all. 掩码。"""
     T = positions.numel()
-    if n_pad is None and (past == 0 or T == 1):
-        return None
+    if n_pad is None and T == 1:
+        return None  # one token alone may see all there is
     keys = torch.arange(past + T, device=positions.device)
     causal = keys[None, :] <= positions[:, None]  # (T, P+T)
     if n_pad is None:

@@ -1,25 +1,129 @@
-"""The optimizer and the learning-rate schedule. 优化器与学习率。"""
+"""The optimizer and the learning-rate schedule. 优化器与学习率。
+
+Muon for the matrices of the blocks, AdamW for the embedding, the biases and the norms.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from gpt_teacher.config import TrainingConfig
 from gpt_teacher.model import GPT
 
 ADAM_BETA1 = 0.9  # Loshchilov & Hutter 2019, arXiv:1711.05101
+MUON_MOMENTUM = 0.95
+# Each step maps a singular value x to ax + bx³ + cx⁵, and all from 0.02 to 1 to about 1 in the end.
+NEWTON_SCHULZ = ((4.0848, -6.8946, 2.9270), (3.9505, -6.3029, 2.6377), (2.8366, -3.0525, 1.2046))
 
 
 def build_optimizer(model: GPT, config: TrainingConfig) -> torch.optim.Optimizer:
-    """Return AdamW that decays matrices only; biases and norm scales stay free. AdamW 优化器。"""
-    parameters = list(model.parameters())
-    groups = [
-        {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=config.lr, betas=(ADAM_BETA1, config.beta2), fused=True)
+    """Return Muon or AdamW, as configured; only matrices decay. 优化器。"""
+    named = [*model.named_parameters()]
+    blocks = [p for name, p in named if p.dim() == 2 and "embed" not in name]
+    embeddings = [p for name, p in named if p.dim() == 2 and "embed" in name]
+    vectors = [p for _, p in named if p.dim() < 2]
+    with_adam = embeddings if config.optimizer == "muon" else [*embeddings, *blocks]
+    adamw = torch.optim.AdamW(
+        [
+            {"params": with_adam, "weight_decay": config.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ],
+        lr=config.lr,
+        betas=(ADAM_BETA1, config.beta2),
+        fused=True,
+    )
+    if config.optimizer == "adamw":
+        return adamw
+    dtype = torch.bfloat16 if config.precision == "bfloat16" else torch.float32
+    return Muon(blocks, adamw, config.lr, config.muon_lr / config.lr, config.weight_decay, dtype)
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum made orthogonal: a step that turns all directions of a matrix equally far. Muon。
+
+    The parameters that are no matrices of a block are given to an AdamW, which steps along.
+    Source: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/.
+    """
+
+    def __init__(
+        self,
+        matrices: Sequence[Tensor],
+        adamw: torch.optim.AdamW,
+        lr: float,
+        lr_ratio: float,
+        weight_decay: float,
+        dtype: torch.dtype,
+    ) -> None:
+        """Step matrices by lr * lr_ratio, so that one schedule serves both. 构造。
+
+        dtype is that of the matrix products: bfloat16 is fast where the processor computes it.
+        """
+        defaults = {"lr": lr, "lr_ratio": lr_ratio, "weight_decay": weight_decay}
+        super().__init__(matrices, defaults)
+        self._adamw, self._dtype = adamw, dtype
+        self.param_groups += adamw.param_groups
+        self._share_with_adamw()
+
+    def _share_with_adamw(self) -> None:
+        """Let both see the same state and groups, the first of which is Muon's own. 共享状态。"""
+        self._adamw.state, self._adamw.param_groups = self.state, self.param_groups[1:]
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore what state_dict gave. 恢复。"""
+        super().load_state_dict(state_dict)
+        self._share_with_adamw()
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Update all parameters that have a gradient. 更新一步。"""
+        group = self.param_groups[0]
+        lr = group["lr"] * group["lr_ratio"]
+        by_shape: dict[tuple[int, int], list[Tensor]] = {}
+        for matrix in group["params"]:
+            if matrix.grad is not None:
+                by_shape.setdefault(tuple(sorted(matrix.shape)), []).append(matrix)
+        for matrices in by_shape.values():  # one batched product for all of a shape
+            flat = torch.stack([_flat(self._momentum(matrix)) for matrix in matrices])
+            updates = orthogonalise(flat, self._dtype)  # (N, rows <= columns)
+            for matrix, update in zip(matrices, updates, strict=True):
+                rows, columns = matrix.shape
+                matrix.mul_(1 - lr * group["weight_decay"])
+                turned = update.T if rows > columns else update
+                matrix.add_(turned, alpha=-lr * math.sqrt(max(1.0, rows / columns)))
+        self._adamw.step()
+
+    def _momentum(self, matrix: Tensor) -> Tensor:
+        """Return Nesterov's momentum of a matrix and remember it. 动量。"""
+        assert matrix.grad is not None, "the caller has looked"
+        gradient: Tensor = matrix.grad
+        state = self.state[matrix]
+        mean: Tensor = state.setdefault("momentum", torch.zeros_like(matrix))
+        mean.lerp_(gradient, 1 - MUON_MOMENTUM)
+        return gradient.lerp(mean, MUON_MOMENTUM)
+
+
+def _flat(matrix: Tensor) -> Tensor:
+    return matrix.T if matrix.size(0) > matrix.size(1) else matrix
+
+
+def orthogonalise(matrices: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return matrices (N, rows <= columns) with singular values near 1, directions kept. 正交化。
+
+    It need not be exact. Source: Newton-Schulz iteration as in Muon, with a polynomial of its own
+    for each step.
+    """
+    norms = matrices.flatten(1).norm(dim=1)[:, None, None]
+    x = (matrices / (norms + 1e-7)).to(dtype)  # singular values at most 1
+    for a, b, c in NEWTON_SCHULZ:
+        gram = x @ x.mT  # (N, rows, rows)
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    orthogonal: Tensor = x.float()
+    return orthogonal
 
 
 def learning_rate(step: int, max_steps: int, config: TrainingConfig) -> float:
