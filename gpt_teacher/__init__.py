@@ -8,17 +8,26 @@ print(teacher.answer("什么是注意力机制?"))
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from gpt_teacher.config import Config, SamplingConfig
     from gpt_teacher.model import GPT
     from gpt_teacher.sampler import Answer
+    from gpt_teacher.similar import SimilarQuestions
     from gpt_teacher.tokenizer import Tokenizer
 
 __version__ = "0.1.0"
 SHIPPED = Path(__file__).parent.parent / "pretrained"
+
+
+class Nearest(NamedTuple):
+    """A taught question that resembles the one asked. 最相近的训练题。"""
+
+    question: str
+    similarity: float  # 0 to 1; 1 = the same but for punctuation
 
 
 @dataclass(frozen=True)
@@ -38,8 +47,35 @@ class Pretrained:
         """
         from gpt_teacher.sampler import answer
 
-        settings = settings or replace(self.config.sampling, temperature=0.0)
+        settings = self.fitted(settings or replace(self.config.sampling, temperature=0.0))
         return list(answer(self.model, self.tokenizer, question, settings))[-1]
+
+    def fitted(self, settings: SamplingConfig) -> SamplingConfig:
+        """Return the settings with this model's own refusal threshold, if they name none. 门槛。"""
+        if settings.refuse_below is not None:
+            return settings
+        return replace(settings, refuse_below=self.config.sampling.refuse_below)
+
+    def nearest(self, question: str) -> Nearest | None:
+        """Return the taught question that is most like this one, if any. 最相近的训练题。"""
+        found = self._taught.nearest(question)
+        if found is None:
+            return None
+        return Nearest(self._taught.questions[found.number], found.similarity)
+
+    @cached_property
+    def _taught(self) -> SimilarQuestions:
+        """Index what it was taught; empty if its file is gone or changed. 训练题索引。"""
+        from gpt_teacher.similar import SimilarQuestions
+        from gpt_teacher.text_files import file_sha256, read_rows
+
+        fingerprints: Any = self.metrics.get("fingerprints", {})
+        taught = fingerprints.get("data", {}).get("train", {})
+        path = Path(self.config.data.train_path)
+        for place in (path, SHIPPED.parent / path):
+            if place.is_file() and "rows" in taught and file_sha256(place) == taught["sha256"]:
+                return SimilarQuestions([row.prompt for row in read_rows(place)])
+        return SimilarQuestions([])
 
 
 def from_pretrained(folder: str | Path) -> Pretrained:

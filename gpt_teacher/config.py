@@ -73,14 +73,16 @@ class ModelConfig(Section):
 class TrainingConfig(Section):
     """How the weights are learnt. 训练方式。"""
 
-    batch_size: int = 16  # sequences per update
-    micro_batch: int = 16  # sequences per forward and backward pass
-    lr: float = 1.5e-3  # peak learning rate, reached after warmup_steps updates
+    batch_size: int = 32  # sequences per update
+    micro_batch: int = 32  # sequences per forward and backward pass
+    optimizer: Literal["muon", "adamw"] = "muon"
+    lr: float = 3e-3  # peak learning rate, reached after warmup_steps updates
+    muon_lr: float = 0.02  # the same for the matrices of the blocks, with muon
     min_lr_ratio: float = 0.02  # the last learning rate, as a share of the peak
     weight_decay: float = 0.01
     beta2: float = 0.99  # decay of AdamW's mean of squared gradients
     max_grad_norm: float = 1.0
-    max_steps: int = 1_300  # updates; --minutes plans them from the clock instead
+    max_steps: int = 1_450  # updates; --minutes plans them from the clock instead
     warmup_steps: int = 30
     eval_interval: int = 60  # updates between evaluations; the state is saved then, too
     early_stop: int = 0  # evaluations without a better val loss before stopping; 0 = never
@@ -99,6 +101,7 @@ class TrainingConfig(Section):
             ("batch_size", self.batch_size >= 1, "1 or more sequences"),
             ("micro_batch", self.micro_batch >= 1, "1 or more sequences"),
             ("lr", self.lr > 0, "above 0"),
+            ("muon_lr", self.muon_lr > 0, "above 0"),
             ("min_lr_ratio", 0 <= self.min_lr_ratio <= 1, "from 0 to 1"),
             ("weight_decay", self.weight_decay >= 0, "0 or more"),
             ("beta2", 0 < self.beta2 < 1, "between 0 and 1"),
@@ -122,6 +125,10 @@ class DataConfig(Section):
     unknown_path: str | None = (
         None  # questions to be answered with 不知道, taught along with train_path
     )
+    unknown_share: float = 0.25  # of the training samples, if there are unknown questions
+    test_path: str | None = None  # other wordings again, for the exam at the end
+    unknown_val_path: str | None = None  # other unknown questions; the refusal is fitted on them
+    unknown_test_path: str | None = None  # and others again, for the exam at the end
     format: Literal["instruct", "lm"] = "instruct"
     keep_duplicates: bool = False
     noise: float = 0.0  # share of noisy training questions at the start; fades on the way
@@ -132,6 +139,7 @@ class DataConfig(Section):
         """See Section. 取值范围。"""
         return [
             ("train_path", bool(self.train_path.strip()), "the name of a file"),
+            ("unknown_share", 0 <= self.unknown_share < 1, "at least 0 and below 1"),
             ("noise", 0 <= self.noise <= 1, "from 0 to 1"),
             ("val_fraction", 0 < self.val_fraction < 1, "between 0 and 1"),
         ]
@@ -165,6 +173,8 @@ class SamplingConfig(Section):
     min_new_tokens: int = 1  # the answer does not end before
     max_new_tokens: int = 120
     stop: tuple[str, ...] = ()  # the answer ends before the first of these texts
+    refusal: bool = True  # False = the model must say something, sure or not
+    refuse_below: float | None = None  # probability; None = as fitted after training
     seed: int = 42
 
     def checks(self) -> list[Check]:
@@ -182,6 +192,11 @@ class SamplingConfig(Section):
                 "min_new_tokens or more",
             ),
             ("stop", all(self.stop), "texts that are not empty"),
+            (
+                "refuse_below",
+                self.refuse_below is None or 0 <= self.refuse_below <= 1,
+                "from 0 (never) to 1, or null",
+            ),
             ("seed", 0 <= self.seed < 2**63, "0 or more"),
         ]
 
@@ -250,12 +265,12 @@ def parse_config(text: str, source: str, overrides: list[str] | None = None) -> 
     places = {f"{section}.{key}": source for section, keys in values.items() for key in keys}
     for override in overrides or []:
         _apply_override(override, values, places, problems)
-    own_train, own_val = (
-        places.get(f"data.{key}", "").startswith("--set") for key in ("train_path", "val_path")
-    )
-    if own_train and not own_val:
-        # The file's val_path belongs to the file's train_path, not to the user's own data.
-        values["data"]["val_path"] = None
+    set_by_hand = {key for key, place in places.items() if place.startswith("--set")}
+    if "data.train_path" in set_by_hand:
+        for key in ("val_path", "test_path"):
+            if f"data.{key}" not in set_by_hand:
+                # The file's val_path belongs to the file's train_path, not to the user's own data.
+                values["data"][key] = None
     sections: dict[str, Any] = {}
     for name, given in values.items():
         if name not in SECTIONS:

@@ -25,11 +25,10 @@ from typing import Any
 import yaml
 
 from gpt_teacher.errors import DataError
-from gpt_teacher.prompt import REFUSAL, normalise
+from gpt_teacher.prompt import REFUSAL_ANSWER, normalise
 
 SPLITS = ("train", "val", "test")
 UNKNOWN_SPLITS = {"train": "unknown", "val": "unknown_val", "test": "unknown_test"}
-REFUSAL_ANSWER = REFUSAL + "，这个问题我没有学过。"
 UNKNOWN = "未知"
 UNKNOWN_CYCLE = ("val", "test", *["train"] * 6)  # splits of successive unknown topics
 
@@ -41,6 +40,7 @@ class Item:
     id: str
     subject: str
     kind: str
+    topic: str
     prompt: str
     completion: str
 
@@ -82,20 +82,19 @@ def _add_topics(document: dict[str, Any], corpus: Corpus, path: Path) -> None:
     subject = _text(document, "subject", str(path))
     for number, topic in enumerate(_list(document, "topics", path), start=1):
         place = f"{path}, topic {number}"
-        id, kind, answer = (_text(topic, key, place) for key in ("id", "kind", "answer"))
+        id, kind, name, answer = (_text(topic, k, place) for k in ("id", "kind", "topic", "answer"))
         for split, key in zip(SPLITS, ("questions", "val", "test"), strict=True):
             for question in _texts(topic, key, f"{path}, {id}"):
-                corpus[split].append(Item(id, subject, kind, question, answer))
+                corpus[split].append(Item(id, subject, kind, name, question, answer))
 
 
 def _add_unknown(topics: list[Any], corpus: Corpus, path: Path) -> None:
     for number, topic in enumerate(topics):
-        split = UNKNOWN_CYCLE[number % len(UNKNOWN_CYCLE)]
-        place = f"{path}, topic {number + 1}"
-        questions, kind = _texts(topic, "questions", place), _text(topic, "kind", place)
-        for question in questions:
-            item = Item(f"u{number + 1:04}", UNKNOWN, kind, question, REFUSAL_ANSWER)
-            corpus[UNKNOWN_SPLITS[split]].append(item)
+        split = UNKNOWN_SPLITS[UNKNOWN_CYCLE[number % len(UNKNOWN_CYCLE)]]
+        place, id = f"{path}, topic {number + 1}", f"u{number + 1:04}"
+        kind, name = (_text(topic, key, place) for key in ("kind", "topic"))
+        for question in _texts(topic, "questions", place):
+            corpus[split].append(Item(id, UNKNOWN, kind, name, question, REFUSAL_ANSWER))
 
 
 def _list(document: dict[str, Any], key: str, path: Path) -> list[Any]:

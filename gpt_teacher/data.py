@@ -22,10 +22,13 @@ from gpt_teacher.questions import (
     load_questions,
     question_validation,
 )
+from gpt_teacher.similar import SimilarQuestions
 from gpt_teacher.text_files import Row, file_sha256
 from gpt_teacher.tokenizer import UNK_ID, Tokenizer
 
 MAX_VALIDATION = 64  # sequences of an evaluation on the way: seconds count there
+SPLITS = ("train", "val", "test", "unknown", "unknown_val", "unknown_test")
+TAUGHT_SIMILARITY = 0.5  # an unknown question so similar to a taught one is left out
 T = TypeVar("T")
 N_PROBES = 5
 PROBE_PROMPT_TOKENS = 8  # of plain text, to be continued
@@ -37,8 +40,7 @@ class TrainingData:
 
     batches: Batches
     validation: list[Batch]  # a sample, for the evaluations on the way; empty = there is none
-    train_rows: list[Row]  # the exam: questions taught, and other wordings; empty for plain text
-    val_rows: list[Row]
+    rows: dict[str, list[Row]]  # split -> its questions, see SPLITS; empty for plain text
     val_text: list[Batch]  # the exam of plain text: all of the validation text
     probes: list[str]
     is_text: bool
@@ -58,11 +60,7 @@ def load_training_data(config: Config, tokenizer: Tokenizer, strict: bool = Fals
 
 
 def _load_questions(config: Config, tokenizer: Tokenizer, strict: bool) -> TrainingData:
-    paths = {
-        "train": config.data.train_path,
-        "unknown": config.data.unknown_path,
-        "val": config.data.val_path,
-    }
+    paths = {split: getattr(config.data, f"{split}_path") for split in SPLITS}
     seq_len, keep = config.model.seq_len, config.data.keep_duplicates
     loaded = {
         name: load_questions(Path(path), tokenizer, seq_len, keep)
@@ -71,23 +69,40 @@ def _load_questions(config: Config, tokenizer: Tokenizer, strict: bool) -> Train
     }
     if strict and any(questions.too_long for questions in loaded.values()):
         raise DataError("\n".join(q.report_too_long() for q in loaded.values() if q.too_long))
-    train_rows = [
-        row for name in ("train", "unknown") if name in loaded for row in loaded[name].rows
-    ]
-    val_rows = loaded["val"].rows if "val" in loaded else []
-    sample = spread(val_rows, MAX_VALIDATION)
+    rows = {split: loaded[split].rows if split in loaded else [] for split in SPLITS}
+    report = [line for questions in loaded.values() for line in questions.report()]
+    for split in ("unknown", "unknown_val", "unknown_test"):
+        rows[split], n_taught = leave_out_taught(rows[split], rows["train"])
+        if n_taught:
+            report.append(
+                f"{loaded[split].path}: {n_taught} questions look like taught ones, left out"
+            )
+    sample = spread(rows["val"], MAX_VALIDATION)
     facts: dict[str, object] = {name: _describe(questions) for name, questions in loaded.items()}
     return TrainingData(
-        batches=QuestionBatches(train_rows, tokenizer, config),
+        batches=QuestionBatches(rows["train"], rows["unknown"], tokenizer, config),
         validation=question_validation(sample, tokenizer, config.training.micro_batch),
-        train_rows=train_rows,
-        val_rows=val_rows,
+        rows=rows,
         val_text=[],
-        probes=list(config.training.probe_questions) or _pick_probes(train_rows, val_rows),
+        probes=list(config.training.probe_questions) or _pick_probes(rows),
         is_text=False,
         facts=facts,
-        report=[line for questions in loaded.values() for line in questions.report()],
+        report=report,
     )
+
+
+def leave_out_taught(unknown: list[Row], train: list[Row]) -> tuple[list[Row], int]:
+    """Return the unknown questions that no training row answers, and how many it does. 去掉已教的。
+
+    Who teaches 红烧肉 does not want 不知道 for it.
+    """
+    index = SimilarQuestions([row.prompt for row in train if not is_refusal(row.completion)])
+    kept = []
+    for row in unknown:
+        nearest = index.nearest(row.prompt)
+        if nearest is None or nearest.similarity < TAUGHT_SIMILARITY:
+            kept.append(row)
+    return kept, len(unknown) - len(kept)
 
 
 def _describe(questions: Questions) -> dict[str, object]:
@@ -102,12 +117,12 @@ def _describe(questions: Questions) -> dict[str, object]:
     }
 
 
-def _pick_probes(train_rows: list[Row], val_rows: list[Row]) -> list[str]:
+def _pick_probes(rows: dict[str, list[Row]]) -> list[str]:
     """Choose questions to watch: some taught, one reworded, one to be refused. 选抽查题。"""
-    refused = [row for row in train_rows if is_refusal(row.completion)]
-    known = [row for row in train_rows if not is_refusal(row.completion)] or train_rows
-    reworded = [row for row in val_rows if not is_refusal(row.completion)][:1]
-    chosen = reworded + refused[:1]
+    refused = [row for row in rows["train"] + rows["unknown"] if is_refusal(row.completion)]
+    known = [row for row in rows["train"] if not is_refusal(row.completion)] or rows["train"]
+    reworded = [row for row in rows["val"] if not is_refusal(row.completion)][:1]
+    chosen = reworded + (rows["unknown_val"] or refused)[:1]
     n_known = min(N_PROBES - len(chosen), len(known))
     taught = [known[i * len(known) // n_known] for i in range(n_known)]
     return list(dict.fromkeys(row.prompt for row in taught + chosen))
@@ -135,8 +150,7 @@ def _load_text(config: Config, tokenizer: Tokenizer) -> TrainingData:
     return TrainingData(
         batches=TextBatches(train_ids, config),
         validation=spread(val_text, max(1, MAX_VALIDATION // config.training.micro_batch)),
-        train_rows=[],
-        val_rows=[],
+        rows={split: [] for split in SPLITS},
         val_text=val_text,
         probes=list(config.training.probe_questions) or [start],
         is_text=True,

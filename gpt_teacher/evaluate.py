@@ -1,7 +1,7 @@
 """How good is the model? 评估。
 
 validation_loss   the objective on text that was not trained on
-take_exam         questions answered to the letter, greedily
+take_exam         questions answered greedily
 probe             the answer now and the likeliest first tokens, for the training log
 """
 
@@ -9,17 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 
 from gpt_teacher.config import SamplingConfig
+from gpt_teacher.exam import Reply
 from gpt_teacher.loss import Batch, LossSum
 from gpt_teacher.model import GPT
 from gpt_teacher.prompt import encode_prompt
 from gpt_teacher.run_log import Sample
-from gpt_teacher.sampler import Answer, answers, continue_text, next_token_probabilities
+from gpt_teacher.sampler import answers, continue_text, next_token_probabilities
 from gpt_teacher.text_files import Row
 from gpt_teacher.tokenizer import EOS_ID, Tokenizer
 
@@ -28,29 +27,6 @@ N_FIRST_TOKENS = 5
 PROBE_TOKENS = 60  # an untrained model would babble on to the end of the context
 
 Objective = Callable[[GPT, Batch], LossSum]
-
-
-class Mistake(NamedTuple):
-    """A question answered otherwise than expected. 答错的题。"""
-
-    question: str
-    expected: str
-    answer: str
-
-
-@dataclass(frozen=True)
-class Exam:
-    """The result of one set of questions. 成绩。"""
-
-    n_right: int
-    n_questions: int
-    answers: list[Answer]
-    mistakes: list[Mistake]
-
-    @property
-    def share(self) -> float:
-        """Return the share of right answers, from 0 to 1. 正确率。"""
-        return self.n_right / self.n_questions if self.n_questions else 0.0
 
 
 @contextmanager
@@ -75,21 +51,11 @@ def validation_loss(model: GPT, batches: list[Batch], objective: Objective) -> f
     return total / count
 
 
-def take_exam(model: GPT, tokenizer: Tokenizer, rows: list[Row]) -> Exam:
-    """Ask every row's question; right is the row's answer to the letter. 考试：一字不差才算对。"""
+def take_exam(model: GPT, tokenizer: Tokenizer, rows: list[Row]) -> list[Reply]:
+    """Ask every row's question, greedily and without a threshold. 考试：逐题提问。"""
     with evaluating(model):
         given = answers(model, tokenizer, [row.prompt for row in rows], GREEDY)
-    mistakes = [
-        Mistake(row.prompt, row.completion, answer.text)
-        for row, answer in zip(rows, given, strict=True)
-        if answer != row.completion
-    ]
-    return Exam(len(rows) - len(mistakes), len(rows), given, mistakes)
-
-
-def same_answers(one: list[Answer], other: list[Answer]) -> float:
-    """Return the share of questions that both answered alike. 回答一致的比例。"""
-    return sum(a == b for a, b in zip(one, other, strict=True)) / max(1, len(one))
+    return [Reply(row, one.text, one.min_probability) for row, one in zip(rows, given, strict=True)]
 
 
 def probe(

@@ -3,30 +3,83 @@
 from __future__ import annotations
 
 import math
+import random
 import time
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import torch
 
 from gpt_teacher.data import TrainingData, spread
-from gpt_teacher.evaluate import (
-    GREEDY,
-    PROBE_TOKENS,
-    Exam,
-    evaluating,
-    same_answers,
-    take_exam,
-    validation_loss,
-)
+from gpt_teacher.evaluate import GREEDY, PROBE_TOKENS, evaluating, take_exam, validation_loss
+from gpt_teacher.exam import FOUR_NUMBERS, Replies, Score, calibrate, same_answers
 from gpt_teacher.loss import IGNORE_INDEX, Batch, bits_per_byte, next_token_loss
 from gpt_teacher.model import GPT
+from gpt_teacher.noise import noisy_question
+from gpt_teacher.prompt import is_refusal
 from gpt_teacher.sampler import BATCH_SIZE, answers
+from gpt_teacher.text_files import Row
 from gpt_teacher.tokenizer import Tokenizer
 
-MAX_QUESTIONS = 1_000  # of each file, spread evenly: the class is waiting
+MAX_TAUGHT = 500  # taught questions asked, spread evenly: the class is waiting
+MAX_FITTING = 300  # questions of each kind that the threshold is fitted on
 Results = dict[str, dict[str, Any]]  # precision -> what was measured, for metrics.json
+
+
+class ExamResult(NamedTuple):
+    """What the exam of a run has shown. 考试结果。"""
+
+    results: Results
+    table: list[str]  # lines for the user
+    threshold: float | None  # answers less sure than this are to be refused; None: plain text
+
+
+@dataclass(frozen=True)
+class Paper:
+    """The questions of an exam. 试卷。"""
+
+    taught: list[Row]
+    reworded: list[Row]
+    unknown: list[Row]
+    fit_known: list[Row]  # the threshold is fitted on these two
+    fit_unknown: list[Row]
+
+    @property
+    def n_scored(self) -> int:
+        """Return the number of questions that count. 计分的题数。"""
+        return len(self.taught) + len(self.reworded) + len(self.unknown)
+
+    @property
+    def n_questions(self) -> int:
+        """Return how many answers it takes: two models are scored, one is fitted. 总题数。"""
+        return 2 * self.n_scored + len(self.fit_known) + len(self.fit_unknown)
+
+
+def set_paper(data: TrainingData, share: float = 1.0, most_taught: int = MAX_TAUGHT) -> Paper:
+    """Choose the questions of the exam; with a share below 1 only that part of them. 出题。
+
+    Without a test file the validation file takes its place, though the threshold is fitted on it,
+    too. Without either, the threshold is fitted on taught questions with letters left out.
+    """
+    rows = data.rows
+    known = [row for row in rows["train"] if not is_refusal(row.completion)]
+    parts = (
+        (rows["train"] + rows["unknown"], most_taught),
+        (rows["test"] or rows["val"], len(rows["test"] or rows["val"])),
+        (rows["unknown_test"] or rows["unknown_val"], MAX_TAUGHT),
+        (rows["val"] or _with_noise(spread(known, MAX_FITTING)), MAX_FITTING),
+        (rows["unknown_val"] or rows["unknown"], MAX_FITTING),
+    )
+    return Paper(*(spread(p, math.ceil(share * min(most, len(p)))) for p, most in parts))
+
+
+def _with_noise(rows: list[Row]) -> list[Row]:
+    source = random.Random(0)
+    return [
+        row._replace(prompt=noisy_question(row.prompt, source.choice(rows).prompt, source))
+        for row in rows
+    ]
 
 
 def exam_seconds(model: GPT, tokenizer: Tokenizer, data: TrainingData) -> float:
@@ -37,15 +90,15 @@ def exam_seconds(model: GPT, tokenizer: Tokenizer, data: TrainingData) -> float:
     started_at = time.perf_counter()
     if data.is_text:
         validation_loss(model, data.validation, next_token_loss)
-        whole = len(data.val_text) / len(data.validation)
+        whole = 2 * len(data.val_text) / len(data.validation)
     else:
-        rows = spread(data.train_rows + data.val_rows, BATCH_SIZE)
+        paper = set_paper(data)
+        rows = spread(paper.taught + paper.reworded, BATCH_SIZE)
         settings = replace(GREEDY, max_new_tokens=PROBE_TOKENS)
         with evaluating(model):
             answers(model, tokenizer, [row.prompt for row in rows], settings)
-        asked = sum(min(MAX_QUESTIONS, len(r)) for r in (data.train_rows, data.val_rows))
-        whole = asked / len(rows)
-    return 2 * whole * (time.perf_counter() - started_at)
+        whole = paper.n_questions / len(rows)
+    return whole * (time.perf_counter() - started_at)
 
 
 def final_exam(
@@ -54,35 +107,56 @@ def final_exam(
     data: TrainingData,
     share: float,
     say: Callable[[str], None],
-) -> tuple[Results, list[str]]:
+    threshold: float | None = None,
+) -> ExamResult:
     """Return the results of the models `fp32` and `int8`, and a table of them. 考试并列表。
 
-    With a share below 1, only that part of the questions is asked, spread evenly.
+    The refusal threshold is fitted with fp32, unless it is given, and holds for both. With a share
+    below 1, only that part of the questions is asked, spread evenly.
     """
     if data.is_text:
         return _text_exam(models, tokenizer, data, share)
-    results: Results = {name: {} for name in models}
-    table = [f"{'':24}" + "".join(f"{name:>20}" for name in models) + f"{'same answer':>14}"]
-    for key, title, all_rows in (
-        ("memorised", "training questions", data.train_rows),
-        ("validation", "validation questions", data.val_rows),
-    ):
-        if not all_rows:
-            continue
-        rows = spread(all_rows, min(MAX_QUESTIONS, math.ceil(share * len(all_rows))))
-        say(f"exam: {len(rows)} of {len(all_rows)} {title} …")
-        fp32, int8 = (take_exam(models[name], tokenizer, rows) for name in ("fp32", "int8"))
-        same = same_answers(fp32.answers, int8.answers)
-        for name, exam in (("fp32", fp32), ("int8", int8)):
-            results[name][key] = {"right": exam.n_right, "questions": exam.n_questions}
-        results["int8"][key]["same_as_fp32"] = round(same, 5)
-        table.append(f"{title:24}{_score(fp32):>20}{_score(int8):>20}{same:>14.1%}")
-    return results, table
+    paper = set_paper(data, share)
+    say(f"exam: {paper.n_questions:,} questions …")
+    if threshold is None:
+        threshold = fit_refusal(models["fp32"], tokenizer, paper)
+    replies = {name: answer_paper(model, tokenizer, paper) for name, model in models.items()}
+    results: Results = {}
+    for name, given in replies.items():
+        scores = given.scores(threshold)
+        results[name] = {key: score._asdict() for key, score in scores.items()}
+    same = same_answers(replies["fp32"].all(), replies["int8"].all())
+    results["int8"]["same_as_fp32"] = round(same, 5)
+    table = score_table({name: given.scores(threshold) for name, given in replies.items()})
+    table.append(f"{'same answer':18}{same:>20.1%}")
+    table.append(f"{'refused below':18}{threshold:>20.2f}   probability of the least sure token")
+    return ExamResult(results, table, threshold)
+
+
+def fit_refusal(model: GPT, tokenizer: Tokenizer, paper: Paper) -> float:
+    """Return the threshold fitted on held-out questions. 拟合拒答门槛。"""
+    known, unknown = (take_exam(model, tokenizer, r) for r in (paper.fit_known, paper.fit_unknown))
+    return calibrate(known, unknown)
+
+
+def answer_paper(model: GPT, tokenizer: Tokenizer, paper: Paper) -> Replies:
+    """Return a model's replies to the scored parts of the exam. 答卷。"""
+    parts = (paper.taught, paper.reworded, paper.unknown)
+    return Replies(*(take_exam(model, tokenizer, rows) for rows in parts))
+
+
+def score_table(scores: dict[str, dict[str, Score]]) -> list[str]:
+    """Return the lines of a table: the four numbers, a column for each model. 四个数字的表。"""
+    table = [f"{'':18}" + "".join(f"{name:>20}" for name in scores)]
+    for key in FOUR_NUMBERS:
+        cells = [str(of_model[key]) if key in of_model else "-" for of_model in scores.values()]
+        table.append(f"{key.replace('_', ' '):18}" + "".join(f"{cell:>20}" for cell in cells))
+    return table
 
 
 def _text_exam(
     models: dict[str, GPT], tokenizer: Tokenizer, data: TrainingData, share: float
-) -> tuple[Results, list[str]]:
+) -> ExamResult:
     batches = spread(data.val_text, math.ceil(share * len(data.val_text)))
     n_tokens = sum(batch.targets.numel() for batch in batches)
     n_bytes = target_bytes(batches, tokenizer)
@@ -93,14 +167,10 @@ def _text_exam(
         bits = bits_per_byte(loss, n_tokens, n_bytes)
         results[name] = {"val_loss_nats": round(loss, 5), "val_bits_per_byte": round(bits, 5)}
         table.append(f"{name}: {loss:.4f} nats a token, {bits:.4f} bits a byte")
-    return results, table
+    return ExamResult(results, table, None)
 
 
 def target_bytes(batches: list[Batch], tokenizer: Tokenizer) -> int:
     """Return how many bytes the targets stand for; special tokens for none. 字节数。"""
     n_bytes = torch.tensor([len(tokenizer.token_bytes(i)) for i in range(tokenizer.vocab_size)])
     return sum(int(n_bytes[b.targets[b.targets != IGNORE_INDEX]].sum()) for b in batches)
-
-
-def _score(exam: Exam) -> str:
-    return f"{exam.n_right}/{exam.n_questions} {exam.share:.1%}"

@@ -2,6 +2,7 @@
 
     drop_letters   characters left out, as a hasty student does
     add_context    a piece of another question before or after
+    swap_topic     an unknown topic in a taught wording: to be refused
     cut            the text tokenized in pieces: a word is learnt in many spellings
 
 Made anew for each sample. Answers stay as they are.
@@ -17,6 +18,7 @@ from gpt_teacher.tokenizer import Tokenizer
 LETTER_DROP = 0.08  # share of the characters that are left out
 CONTEXT_SHARE = 0.4  # share of the noisy questions that get a piece of another one
 CONTEXT_CHARACTERS = (3, 9)
+SPLICED_SHARE = 0.5  # of the swapped topics are half of the old one, half of the new one
 CUT = 0.15  # chance of a cut between two characters
 
 
@@ -24,10 +26,28 @@ def noisy_example(
     tokenizer: Tokenizer, question: str, answer: str, other: str, source: random.Random
 ) -> Example:
     """Return a training sequence with a noisy question; other lends context. 带噪声的样本。"""
+    return encode_example(tokenizer, cut(noisy_question(question, other, source), source), answer)
+
+
+def noisy_question(question: str, other: str, source: random.Random) -> str:
+    """Return a question with letters left out and perhaps a piece of another one. 带噪声的问题。"""
     question = drop_letters(normalise(question), source)
     if source.random() < CONTEXT_SHARE:
         question = add_context(question, normalise(other), source)
-    return encode_example(tokenizer, cut(normalise(question), source), answer)
+    return normalise(question)
+
+
+def swap_topic(question: str, topic: str, unknown: str, source: random.Random) -> str:
+    """Return a taught wording around an unknown topic: 火山咋来的 -> 冰雹咋来的. 换话题。
+
+    Or around half of each, 火雹咋来的. So neither the wording nor a part of the name is enough to
+    answer: the whole topic counts.
+    """
+    if len(topic) > 1 and source.random() < SPLICED_SHARE:
+        cut = source.randrange(1, len(topic))
+        head, tail = (topic[:cut], unknown[1:]), (unknown[:-1], topic[cut:])
+        unknown = "".join(source.choice((head, tail))) or unknown
+    return question.replace(topic, unknown)
 
 
 def drop_letters(question: str, source: random.Random) -> str:

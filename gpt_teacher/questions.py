@@ -13,11 +13,12 @@ from gpt_teacher.batches import EpochOrder
 from gpt_teacher.config import Config
 from gpt_teacher.errors import DataError
 from gpt_teacher.loss import IGNORE_INDEX, Batch
-from gpt_teacher.noise import noisy_example
+from gpt_teacher.noise import noisy_example, swap_topic
 from gpt_teacher.prompt import Example, encode_example, normalise
 from gpt_teacher.text_files import Row, read_rows
 from gpt_teacher.tokenizer import PAD_ID, Tokenizer
 
+SWAPPED_SHARE = 0.5  # of the unknown questions: a taught wording around an unknown topic
 LENGTH_STEP = 8  # tokens; finer steps made training slower and its memory twice as large
 NOISY_SHARE = 0.7  # of a run: the noise has faded by then, and the rest is learnt to the letter
 MAX_LISTED = 10  # lines named in one sentence of a report
@@ -106,19 +107,28 @@ def load_questions(
 
 
 class QuestionBatches:
-    """Batches of questions: each epoch in a new order, each batch sorted by length. 问答批次。
+    """Batches of questions: each epoch in a new order, packed into few rows. 问答批次。
 
-    Sorting inside a batch and cutting it into micro-batches keeps both randomness and short
-    padding.
+    Taught and unknown questions come in turn, in the shares that the configuration asks for,
+    however many there are of each.
     """
 
-    def __init__(self, rows: list[Row], tokenizer: Tokenizer, config: Config) -> None:
+    def __init__(
+        self, taught: list[Row], unknown: list[Row], tokenizer: Tokenizer, config: Config
+    ) -> None:
         """Encode the rows once; noise is made anew for each sample. 编码。"""
-        self._rows, self._tokenizer = rows, tokenizer
+        rows = taught + unknown
+        self._rows, self._tokenizer, self._n_taught = rows, tokenizer, len(taught)
+        self._unknown_share = config.data.unknown_share if unknown else 0.0
         self._training, self._noise = config.training, config.data.noise
         self._seq_len = config.model.seq_len
         self._examples = [encode_example(tokenizer, r.prompt, r.completion) for r in rows]
-        self._order = EpochOrder(len(rows), config.training.seed)
+        self._swappable = [
+            i for i, row in enumerate(taught) if row.topic and row.topic in row.prompt
+        ]
+        self._taught_prompts = {row.prompt for row in taught}
+        self._taught_order = EpochOrder(len(taught), config.training.seed)
+        self._unknown_order = EpochOrder(len(unknown), f"{config.training.seed} unknown")
 
     def __call__(self, step: int, max_steps: int | None = None) -> list[Batch]:
         """See Batches; the noise fades on the way to max_steps, if given. 某一步的小批。"""
@@ -126,29 +136,72 @@ class QuestionBatches:
         done = step / max_steps if max_steps else 0.0
         noise = self._noise * max(0.0, 1 - done / NOISY_SHARE)
         examples = [self._sample(step * size + i, noise) for i in range(size)]
-        examples.sort(key=lambda example: len(example.ids))
-        return [collate(examples[i : i + micro], self._seq_len) for i in range(0, size, micro)]
+        return [pack(examples[i : i + micro], self._seq_len) for i in range(0, size, micro)]
 
     def _sample(self, position: int, noise: float) -> Example:
         """Return the sample at a position of the endless stream of epochs. 第几个样本。"""
-        index = self._order(position)[1]
+        index = self._index(position)
         source = random.Random(f"{self._training.seed} {position}")
+        example, row = self._examples[index], self._rows[index]
+        if index >= self._n_taught and source.random() < SWAPPED_SHARE:
+            row = self._swapped(row, source)
+            example = encode_example(self._tokenizer, row.prompt, row.completion)
         if source.random() >= noise:
-            return self._examples[index]
-        row, other = self._rows[index], source.choice(self._rows)
+            return example
+        other = source.choice(self._rows)
         noisy = noisy_example(self._tokenizer, row.prompt, row.completion, other.prompt, source)
-        return noisy if len(noisy.ids) - 1 <= self._seq_len else self._examples[index]
+        return noisy if len(noisy.ids) - 1 <= self._seq_len else example
+
+    def _swapped(self, unknown: Row, source: random.Random) -> Row:
+        """Return an unknown question in the wording of a taught one, if there are topics. 换话题。"""
+        if not (unknown.topic and self._swappable):
+            return unknown
+        taught = self._rows[source.choice(self._swappable)]
+        prompt = swap_topic(taught.prompt, taught.topic, unknown.topic, source)
+        return unknown if prompt in self._taught_prompts else unknown._replace(prompt=prompt)
+
+    def _index(self, position: int) -> int:
+        """Return which row comes at a position of the stream. 第几题。"""
+        n_unknown = int(position * self._unknown_share)  # before this position
+        if int((position + 1) * self._unknown_share) > n_unknown:
+            return self._n_taught + self._unknown_order(n_unknown)[1]
+        return self._taught_order(position - n_unknown)[1]
 
 
-def collate(examples: list[Example], seq_len: int | None = None) -> Batch:
-    """Return a batch of examples, filled up at the end, with targets shifted by one. 拼成一批。
+def pack(examples: list[Example], seq_len: int) -> Batch:
+    """Return a batch of as few rows of at most seq_len tokens as it takes. 多个样本拼进一行。
 
-    With seq_len, the length is rounded up within it: matrix libraries prepare code for each new
-    shape and keep it, so many shapes cost time and memory.
+    The longest first, each into the first row with room for it; so little is filling. The length is
+    rounded up: matrix libraries prepare code for each new shape and keep it.
     """
+    rows: list[list[Example]] = []
+    room: list[int] = []  # of each row, in tokens
+    for example in sorted(examples, key=lambda example: -len(example.ids)):
+        n_tokens = len(example.ids) - 1
+        row = next((i for i, left in enumerate(room) if left >= n_tokens), len(rows))
+        if row == len(rows):
+            rows.append([])
+            room.append(seq_len)
+        rows[row].append(example)
+        room[row] -= n_tokens
+    T = min(seq_len, -(-(seq_len - min(room)) // LENGTH_STEP) * LENGTH_STEP)
+    input_ids = torch.full((len(rows), T), PAD_ID)
+    targets = torch.full((len(rows), T), IGNORE_INDEX)
+    sequence = torch.full((len(rows), T), -1)  # filling is a sequence of its own
+    for row, packed in enumerate(rows):
+        start = 0
+        for number, (ids, n_prompt) in enumerate(packed):
+            end = start + len(ids) - 1
+            input_ids[row, start:end] = torch.tensor(ids[:-1])
+            targets[row, start + n_prompt - 1 : end] = torch.tensor(ids[n_prompt:])
+            sequence[row, start:end] = number
+            start = end
+    return Batch(input_ids, targets, sequence)
+
+
+def collate(examples: list[Example]) -> Batch:
+    """Return a batch of examples, a row each, with targets shifted by one. 一行一个样本。"""
     T = max(len(example.ids) for example in examples) - 1
-    if seq_len is not None:
-        T = min(seq_len, -(-T // LENGTH_STEP) * LENGTH_STEP)
     input_ids = torch.full((len(examples), T), PAD_ID)
     targets = torch.full((len(examples), T), IGNORE_INDEX)
     for row, (ids, n_prompt) in enumerate(examples):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Literal, NamedTuple
 
 import torch
@@ -19,13 +20,13 @@ from torch import Tensor
 from gpt_teacher.config import SamplingConfig
 from gpt_teacher.errors import PromptError
 from gpt_teacher.model import GPT, KVCache
-from gpt_teacher.prompt import encode_prompt, is_refusal
+from gpt_teacher.prompt import REFUSAL, REFUSAL_ANSWER, encode_prompt, is_refusal
 from gpt_teacher.tokenizer import BOS_ID, EOS_ID, PAD_ID, UNK_ID, Tokenizer
 
 NEVER_SAMPLED = (BOS_ID, PAD_ID, UNK_ID)
 LEADING_PUNCTUATION = " \t\r\n,.;:!?，。；：！？、"  # an answer does not begin with these
 BATCH_SIZE = 64  # sequences decoded together
-FinishReason = Literal["", "eos", "stop", "length"]
+FinishReason = Literal["", "eos", "stop", "length", "unsure"]
 
 
 class Token(NamedTuple):
@@ -42,7 +43,7 @@ class Answer(str):
     mean_probability: float  # mean and smallest probability of its tokens, <eos> included
     min_probability: float
     n_tokens: int
-    finish_reason: FinishReason  # "" = still growing
+    finish_reason: FinishReason  # "" = still growing; "unsure" = withheld, see refuse_below
     _arguments: tuple[str, list[float], FinishReason]
 
     def __new__(cls, text: str, probabilities: list[float], reason: FinishReason) -> Answer:
@@ -67,7 +68,7 @@ class Answer(str):
 
     @property
     def refused(self) -> bool:
-        """Tell whether the model said that it does not know. 是否拒答。"""
+        """Tell whether it says that it does not know: taught to, or too unsure. 是否拒答。"""
         return is_refusal(self)
 
 
@@ -132,12 +133,17 @@ def choose(logits: Tensor, settings: SamplingConfig, random: list[torch.Generato
 
 @torch.inference_mode()
 def generate(
-    model: GPT, prompts: list[list[int]], settings: SamplingConfig, finished: set[int]
+    model: GPT,
+    prompts: list[list[int]],
+    settings: SamplingConfig,
+    finished: set[int],
+    never_first: tuple[int, ...] = (),
 ) -> Iterator[list[Token]]:
     """Yield, step by step, a token for each row that is not in `finished`. 逐步生成。
 
     The caller adds rows to `finished` when they need no more; <eos> and a full context end a row,
-    too. Raises PromptError if a prompt leaves no room for an answer.
+    too. No answer begins with a token of never_first. Raises PromptError if a prompt leaves no room
+    for an answer.
     """
     _check_prompts(model, prompts)
     rows = list(range(len(prompts)))
@@ -152,6 +158,8 @@ def generate(
         logits = model.lm_head(model.hidden_states(input_ids, cache, padding)[:, -1]).float()
         probabilities = logits.softmax(dim=-1)  # (B, V)
         logits[:, NEVER_SAMPLED] = -torch.inf
+        if n_new == 0 and never_first:
+            logits[:, never_first] = -torch.inf
         if n_new < settings.min_new_tokens:
             logits[:, EOS_ID] = -torch.inf
         if settings.repetition_penalty != 1:
@@ -190,11 +198,17 @@ def check_question(model: GPT, tokenizer: Tokenizer, question: str) -> None:
     _check_prompts(model, [encode_prompt(tokenizer, question)])
 
 
+def never_first_tokens(tokenizer: Tokenizer, settings: SamplingConfig) -> tuple[int, ...]:
+    """Return what an answer may not begin with: 不知道, if it must not refuse. 禁用的开头。"""
+    return () if settings.refusal else tuple(tokenizer.encode(REFUSAL)[:1])
+
+
 class _Growing:
     """The answer of one row while its tokens come in. 正在生成的回答。"""
 
-    def __init__(self, tokenizer: Tokenizer, stop: tuple[str, ...], clean: bool) -> None:
-        self._tokenizer, self._stop, self._clean = tokenizer, stop, clean
+    def __init__(self, tokenizer: Tokenizer, settings: SamplingConfig, clean: bool) -> None:
+        self._tokenizer, self._stop, self._clean = tokenizer, settings.stop, clean
+        self._refuse_below = (settings.refuse_below or 0.0) if settings.refusal else 0.0
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._text = ""
         self._probabilities: list[float] = []
@@ -202,6 +216,9 @@ class _Growing:
 
     def push(self, token: Token) -> None:
         self._probabilities.append(token.probability)
+        if token.probability < self._refuse_below:
+            self.reason = "unsure"
+            return
         if token.token_id == EOS_ID:
             self.reason = "eos"
             return
@@ -212,13 +229,15 @@ class _Growing:
 
     def finish(self) -> Answer:
         self.reason = self.reason or "length"
-        if self.reason != "stop":
+        if self.reason not in ("stop", "unsure"):
             self._text += self._decoder.decode(b"", final=True)
         return self.answer()
 
     def answer(self) -> Answer:
         """Return the answer so far, without what may still become a stop text. 目前的回答。"""
         text = self._text
+        if self.reason == "unsure":
+            text = REFUSAL_ANSWER
         if not self.reason:
             text = text[: len(text) - self._possible_stop()]
         text = text.lstrip(LEADING_PUNCTUATION) if self._clean else text
@@ -239,8 +258,9 @@ def _grow(
     clean: bool,
 ) -> Iterator[Answer]:
     """Yield the answer each time its text grows, then the finished one. 逐步给出回答。"""
-    growing, finished, shown = _Growing(tokenizer, settings.stop, clean), set[int](), ""
-    for tokens in generate(model, [prompt_ids], settings, finished):
+    growing, finished, shown = _Growing(tokenizer, settings, clean), set[int](), ""
+    never_first = never_first_tokens(tokenizer, settings)
+    for tokens in generate(model, [prompt_ids], settings, finished, never_first):
         growing.push(tokens[0])
         if growing.reason:
             break
@@ -269,6 +289,7 @@ def continue_text(
     A text longer than the context is continued from its last part; an empty one from the start of
     a document.
     """
+    settings = replace(settings, refusal=True, refuse_below=None)  # plain text has no refusal
     ids = tokenizer.encode(text) or [EOS_ID]
     room = max(model.config.seq_len // 2, model.config.seq_len - settings.max_new_tokens)
     return _grow(model, tokenizer, ids[-room:], settings, clean=False)
@@ -287,12 +308,13 @@ def answers(
     """
     prompts = [encode_prompt(tokenizer, question) for question in questions]
     by_length = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    never_first = never_first_tokens(tokenizer, settings)
     done: dict[int, Answer] = {}
     for start in range(0, len(by_length), BATCH_SIZE):
         batch = by_length[start : start + BATCH_SIZE]
-        growing = [_Growing(tokenizer, settings.stop, clean) for _ in batch]
+        growing = [_Growing(tokenizer, settings, clean) for _ in batch]
         finished: set[int] = set()
-        for tokens in generate(model, [prompts[i] for i in batch], settings, finished):
+        for tokens in generate(model, [prompts[i] for i in batch], settings, finished, never_first):
             for token in tokens:
                 growing[token.row].push(token)
             finished.update(row for row, one in enumerate(growing) if one.reason)

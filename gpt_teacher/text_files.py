@@ -18,6 +18,7 @@ from gpt_teacher.errors import DataError
 
 MAX_PROBLEMS = 10  # listed in one error; the rest are counted
 SNIFFED_BYTES = 1 << 16  # enough of a file to recognise its encoding
+LABELS = ("id", "subject", "kind", "topic")  # of a row's topic, for the tables of the exam
 _WANTED = '{"prompt": "什么是密度?", "completion": "密度是…"}'
 
 
@@ -27,6 +28,10 @@ class Row(NamedTuple):
     prompt: str
     completion: str
     line: int  # in its file, from 1
+    id: str = ""  # of its topic; these four are there if the file has them
+    subject: str = ""
+    kind: str = ""
+    topic: str = ""
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -35,7 +40,7 @@ def read_rows(path: Path) -> list[Row]:
     Raises DataError with all problems found, each with its line.
     """
     return [
-        Row(row["prompt"], row["completion"], line)
+        Row(row["prompt"], row["completion"], line, *(str(row.get(key, "")) for key in LABELS))
         for line, row in _read_objects(path, ("prompt", "completion"))
     ]
 

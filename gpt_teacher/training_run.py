@@ -85,6 +85,7 @@ class TrainingRun:
     is_new: bool  # nothing saved yet: what is in the folder belongs to another run
     exam_share: float = 1.0  # of the questions, asked at the end
     exam_taken: bool = False
+    refuse_below: float | None = None  # known after the exam
     first_loss: float | None = None
     last_loss: float | None = None
 
@@ -139,11 +140,12 @@ class TrainingRun:
 
     def save_folder(self, name: str, tensors: dict[str, Tensor], metrics: dict[str, Any]) -> None:
         """Write one checkpoint folder; a new run keeps the one that it finds. 写检查点文件夹。"""
+        sampling = replace(self.config.sampling, refuse_below=self.refuse_below)
         previous = self.save_dir / "previous" / name if self.is_new else None
         save_checkpoint(
             self.save_dir / name,
             tensors,
-            self.config,
+            replace(self.config, sampling=sampling),
             self.tokenizer,
             metrics,
             CHAT_TEMPLATE,
@@ -202,10 +204,15 @@ class TrainingRun:
         int8_model = GPT(self.config.model, self.tokenizer.vocab_size)
         int8_model.load_state_dict(dequantize(quantized))
         models = {"fp32": self.model, "int8": int8_model.to(self.model.device).eval()}
-        results, table = final_exam(
-            models, self.tokenizer, self.data, self.exam_share, self.listener.say
+        results, table, self.refuse_below = final_exam(
+            models,
+            self.tokenizer,
+            self.data,
+            self.exam_share,
+            self.listener.say,
+            self.config.sampling.refuse_below,
         )
-        metrics = self.metrics() | {"exam": results}
+        metrics = self.metrics() | {"exam": results, "refuse_below": self.refuse_below}
         self.log.write(
             "end",
             steps=self.progress.step,

@@ -20,6 +20,7 @@ from gpt_teacher.sampler import answer, answers, check_question, continue_text
 from gpt_teacher.text_files import read_prompts
 from scripts import sampling_options
 from scripts.command_line import DONE, make_parser, read_config, run, write_text
+from scripts.explanation import answer_row, explanation
 
 LABEL = "回答:"
 
@@ -40,6 +41,7 @@ def main() -> int:
     config = read_config(arguments)
     settings = sampling_options.settings(arguments, config.sampling)
     teacher = from_pretrained(arguments.checkpoint or default_checkpoint(config))
+    settings = teacher.fitted(settings)
     if arguments.input:
         answer_file(teacher, arguments, settings)
     else:
@@ -58,11 +60,15 @@ def answer_one(
     print(LABEL if arguments.show_label else "", end="")
     reply = continue_text if arguments.raw else answer
     shown = ""
+    # An answer that may still be withheld is shown when it is whole.
+    streamed = sys.stdout.isatty() and (arguments.raw or not settings.refuse_below)
     for growing in reply(teacher.model, teacher.tokenizer, question, settings):
-        if sys.stdout.isatty() or growing.finish_reason:
+        if streamed or growing.finish_reason:
             print(growing.text[len(shown) :], end="", flush=True)
             shown = growing.text
     print()
+    if not arguments.raw:
+        print(explanation(growing, settings, teacher.nearest(question)), file=sys.stderr)
 
 
 def answer_file(
@@ -77,9 +83,7 @@ def answer_file(
             raise PromptError(f"{arguments.input}, {row['prompt'][:20]!r}: {error}") from None
     given = answers(teacher.model, teacher.tokenizer, [row["prompt"] for row in rows], settings)
     for row, one in zip(rows, given, strict=True):
-        row["answer"], row["refused"] = one.text, one.refused
-        row["confidence"] = round(one.mean_probability, 4)
-        row["min_probability"] = round(one.min_probability, 4)
+        row |= answer_row(one)
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     write_text(arguments.output, text)
 

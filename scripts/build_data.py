@@ -1,4 +1,4 @@
-"""Make data/*.jsonl (train, val, test, unknown questions) from data/source.
+"""Make data/*.jsonl (train, val, test, unknown questions) and data/README.md from data/source.
 
 从 data/source 的源文件生成训练、验证、测试集。Same sources, same files, byte for byte.
 """
@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from gpt_teacher.corpus import read_corpus
+from gpt_teacher.dataset_card import dataset_card
 from scripts.command_line import DONE, run, write_text
 
 
@@ -29,6 +30,7 @@ def main() -> int:
         write_text(path, "".join(lines))
         topics = len({item.id for item in items})
         print(f"{path}: {len(items)} questions on {topics} topics")
+    write_text(arguments.output / "README.md", dataset_card(corpus))
     return DONE
 
 

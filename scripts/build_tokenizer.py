@@ -33,7 +33,10 @@ def training_texts(config: Config) -> list[str]:
     path = Path(config.data.train_path)
     if config.data.format == "lm":
         return ["".join(read_texts(path))]
-    rows = dict.fromkeys((normalise(r.prompt), r.completion) for r in read_rows(path))
+    paths = [path] + ([Path(config.data.unknown_path)] if config.data.unknown_path else [])
+    rows = dict.fromkeys(
+        (normalise(row.prompt), row.completion) for path in paths for row in read_rows(path)
+    )
     return [text for prompt, answer in rows for text in (USER + prompt + ASSISTANT, answer)]
 
 

@@ -18,6 +18,16 @@ def add(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--min-new-tokens", type=int, help="the answer does not end before")
     group.add_argument("--max-new-tokens", type=int, help="the answer ends here at the latest")
     group.add_argument("--stop", action="append", metavar="TEXT", help="end before it; repeatable")
+    group.add_argument(
+        "--no-refusal",
+        dest="refusal",
+        action="store_false",
+        default=None,
+        help="say something, sure or not",
+    )
+    group.add_argument(
+        "--refuse-below", type=float, help="不知道 below this probability; 0 = never"
+    )
     group.add_argument("--seed", type=int, help="same seed, same answer")
 
 

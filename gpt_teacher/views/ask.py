@@ -10,7 +10,7 @@ import gradio as gr
 from gpt_teacher import Pretrained
 from gpt_teacher.config import SamplingConfig
 from gpt_teacher.errors import ConfigError, PromptError
-from gpt_teacher.sampler import answer
+from gpt_teacher.sampler import Answer, answer
 from gpt_teacher.views.text import EXAMPLE_QUESTIONS, Text
 
 MAX_CHARACTERS = 400  # of a question; the box's own limit is not enforced by the server
@@ -26,6 +26,7 @@ def sampling_settings(
     max_new_tokens: float,
     stop: str | None,
     seed: float,
+    refusal: bool = True,
 ) -> SamplingConfig:
     """Return the settings of the page's controls. 界面上的采样设置。Raises ConfigError."""
     stops = [text[:MAX_STOP_CHARACTERS] for text in (stop or "").split()][:MAX_STOP_TEXTS]
@@ -38,6 +39,7 @@ def sampling_settings(
             max_new_tokens=int(max_new_tokens),
             stop=tuple(stops),
             seed=int(seed),
+            refusal=bool(refusal),
         )
     except (TypeError, ValueError, OverflowError) as error:
         raise ConfigError([f"a setting is not a number: {error}"]) from None
@@ -55,6 +57,7 @@ def stream_answer(
         )
     started_at = time.perf_counter()
     try:
+        settings, nearest = teacher.fitted(settings), teacher.nearest(question)
         for growing in answer(teacher.model, teacher.tokenizer, question, settings):
             status = text["answered"].format(
                 mean=growing.mean_probability,
@@ -63,9 +66,19 @@ def stream_answer(
                 milliseconds=1000 * (time.perf_counter() - started_at),
             )
             status += text["stopped_length"] if growing.finish_reason == "length" else ""
-            yield growing.text, f"{status} {note}".strip()
+            lines = [f"{status} {note}".strip(), refusal_reason(growing, settings, text)]
+            if nearest is not None:
+                lines.append(text["nearest"].format(**nearest._asdict()))
+            yield growing.text, "\n".join(filter(None, lines))
     except PromptError:
         yield "", text["too_long"].format(limit=teacher.model.config.seq_len - 1)
+
+
+def refusal_reason(answer: Answer, settings: SamplingConfig, text: Text) -> str:
+    """Return why an answer is a refusal; nothing if it is none. 拒答的原因。"""
+    if answer.finish_reason == "unsure":
+        return text["refused_unsure"].format(threshold=settings.refuse_below)
+    return text["refused_taught"] if answer.refused else ""
 
 
 def build_ask_tab(teacher: Pretrained, text: Text) -> None:
@@ -86,7 +99,7 @@ def build_ask_tab(teacher: Pretrained, text: Text) -> None:
                 halt = gr.Button(text["stop"], elem_id="stop")
             reply = gr.Textbox(label=text["answer"], lines=3, interactive=False, elem_id="answer")
             status = gr.Textbox(
-                label=text["status"], lines=1, max_lines=3, interactive=False, elem_id="status"
+                label=text["status"], lines=2, max_lines=6, interactive=False, elem_id="status"
             )
             gr.Examples([[q] for q in EXAMPLE_QUESTIONS], box, label=text["examples"])
         with gr.Column(scale=2, min_width=300), gr.Accordion(text["settings"], open=False):
@@ -101,6 +114,7 @@ def build_ask_tab(teacher: Pretrained, text: Text) -> None:
         max_new_tokens: float = MAX_NEW_TOKENS,
         stop: str = "",
         seed: float = 42,
+        refusal: bool = True,
     ) -> Iterator[tuple[str, str]]:
         """Answer one question as it grows: (answer so far, how it went)."""
         if not question or not question.strip():
@@ -108,7 +122,7 @@ def build_ask_tab(teacher: Pretrained, text: Text) -> None:
             return
         try:
             settings = sampling_settings(
-                temperature, top_k, top_p, repetition_penalty, max_new_tokens, stop, seed
+                temperature, top_k, top_p, repetition_penalty, max_new_tokens, stop, seed, refusal
             )
         except ConfigError as error:
             yield "", str(error)
@@ -151,4 +165,5 @@ def _sampling_controls(teacher: Pretrained, text: Text) -> list[gr.components.Co
         gr.Number(
             defaults.seed, label=text["seed"], info=text["seed_info"], precision=0, minimum=0
         ),
+        gr.Checkbox(defaults.refusal, label=text["refusal"], info=text["refusal_info"]),
     ]

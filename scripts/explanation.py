@@ -1,0 +1,39 @@
+"""How sure an answer is, why it was refused, and what was taught that is like it. 对回答的说明。"""
+
+from __future__ import annotations
+
+from gpt_teacher import Nearest
+from gpt_teacher.config import SamplingConfig
+from gpt_teacher.sampler import Answer
+
+
+def explanation(answer: Answer, settings: SamplingConfig, nearest: Nearest | None) -> str:
+    """Return what to show beside an answer. 说明文字。"""
+    lines = [
+        f"sure: {answer.mean_probability:.0%} on average, "
+        f"{answer.min_probability:.0%} at the least sure token"
+    ]
+    if answer.finish_reason == "unsure":
+        lines.append(
+            f"refused: too unsure, below {settings.refuse_below:.0%}; "
+            f"see what it would have said: --no-refusal"
+        )
+    elif answer.refused:
+        lines.append("refused: it was taught to, for questions like this one")
+    if nearest is not None:
+        lines.append(
+            f"most like it among the taught questions: {nearest.question} "
+            f"({nearest.similarity:.0%} alike)"
+        )
+    return "\n".join(lines)
+
+
+def answer_row(answer: Answer) -> dict[str, object]:
+    """Return what a file of answers holds of one. 批量回答的一行。"""
+    return {
+        "answer": answer.text,
+        "refused": answer.refused,
+        "confidence": round(answer.mean_probability, 4),
+        "min_probability": round(answer.min_probability, 4),
+        "finish_reason": answer.finish_reason,
+    }
