@@ -77,14 +77,14 @@ class TrainingConfig(Section):
     micro_batch: int = 32  # sequences per forward and backward pass
     optimizer: Literal["muon", "adamw"] = "muon"
     lr: float = 3e-3  # peak learning rate, reached after warmup_steps updates
-    muon_lr: float = 0.02  # the same for the matrices of the blocks, with muon
+    muon_lr: float = 0.01  # the same for the matrices of the blocks, with muon
     min_lr_ratio: float = 0.02  # the last learning rate, as a share of the peak
     weight_decay: float = 0.01
     beta2: float = 0.99  # decay of AdamW's mean of squared gradients
     max_grad_norm: float = 1.0
-    max_steps: int = 1_450  # updates; --minutes plans them from the clock instead
+    max_steps: int = 1_350  # updates; --minutes plans them from the clock instead
     warmup_steps: int = 30
-    eval_interval: int = 60  # updates between evaluations; the state is saved then, too
+    eval_interval: int = 90  # updates between evaluations; the state is saved then, too
     early_stop: int = 0  # evaluations without a better val loss before stopping; 0 = never
     save_dir: str = "checkpoints"
     seed: int = 42

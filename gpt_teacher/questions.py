@@ -144,8 +144,10 @@ class QuestionBatches:
         source = random.Random(f"{self._training.seed} {position}")
         example, row = self._examples[index], self._rows[index]
         if index >= self._n_taught and source.random() < SWAPPED_SHARE:
-            row = self._swapped(row, source)
-            example = encode_example(self._tokenizer, row.prompt, row.completion)
+            swapped = self._swapped(row, source)
+            encoded = encode_example(self._tokenizer, swapped.prompt, swapped.completion)
+            if len(encoded.ids) - 1 <= self._seq_len:
+                row, example = swapped, encoded
         if source.random() >= noise:
             return example
         other = source.choice(self._rows)
@@ -153,7 +155,7 @@ class QuestionBatches:
         return noisy if len(noisy.ids) - 1 <= self._seq_len else example
 
     def _swapped(self, unknown: Row, source: random.Random) -> Row:
-        """Return an unknown question in the wording of a taught one, if there are topics. 换话题。"""
+        """Return an unknown question in a taught wording, where there are topics. 换话题。"""
         if not (unknown.topic and self._swappable):
             return unknown
         taught = self._rows[source.choice(self._swappable)]

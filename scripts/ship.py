@@ -11,6 +11,7 @@ from pathlib import Path
 from gpt_teacher import SHIPPED
 from gpt_teacher.checkpoint import load_checkpoint
 from gpt_teacher.errors import CheckpointError
+from gpt_teacher.exam import FOUR_NUMBERS, Score
 from scripts.command_line import DONE, make_parser, read_config, run, write_text
 
 README = """# The shipped model
@@ -26,7 +27,9 @@ Made by the repository's own commands from its own data:
 | --- | --- |
 {table}
 
-Every figure is read from `last/metrics.json`, which the training run wrote.
+Every figure is read from `last/metrics.json`, which the training run wrote. What the four numbers
+mean is in the project's README; `memorised` asks some of the taught questions, spread evenly,
+`python -m scripts.evaluate` asks them all.
 """
 
 
@@ -66,8 +69,10 @@ def facts(metrics: dict, source: Path) -> dict[str, object]:
     for split in data.values():
         lines[f"`{split['path']}`"] = f"{split['rows_used']} rows, SHA-256 `{split['sha256']}`"
     for precision, exam in metrics["exam"].items():
-        for part, score in exam.items():
-            lines[f"{part}, {precision}"] = f"{score['right']} of {score['questions']} right"
+        for key in FOUR_NUMBERS:
+            lines[f"{key.replace('_', ' ')}, {precision}"] = str(Score(**exam[key]))
+    lines["refused below"] = f"{metrics['refuse_below']:.3f}"
+    lines["same answer, int8"] = f"{metrics['exam']['int8']['same_as_fp32']:.1%}"
     for name, size in sizes.items():
         lines[f"weights of `{name}/`"] = f"{size:,} bytes"
     return lines
