@@ -82,7 +82,7 @@ class TrainingConfig(Section):
     weight_decay: float = 0.01
     beta2: float = 0.99  # decay of AdamW's mean of squared gradients
     max_grad_norm: float = 1.0
-    max_steps: int = 1_350  # updates; --minutes plans them from the clock instead
+    max_steps: int = 1_400  # updates; --minutes plans them from the clock instead
     warmup_steps: int = 30
     eval_interval: int = 90  # updates between evaluations; the state is saved then, too
     early_stop: int = 0  # evaluations without a better val loss before stopping; 0 = never
