@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from gpt_teacher.config import Config, load_config
+from gpt_teacher.corpus import Corpus, read_corpus
 from gpt_teacher.prompt import ASSISTANT, USER, normalise
 from gpt_teacher.run_log import Evaluation, Step
 from gpt_teacher.tokenizer_training import train_tokenizer
@@ -145,6 +146,12 @@ class TinyRun:
 def one_thread() -> None:
     """Tiny matrices gain nothing from more threads, and on a busy machine lose much."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def shipped_corpus() -> Corpus:
+    """The sources of data/, read once."""
+    return read_corpus(ROOT / "data" / "source")
 
 
 @pytest.fixture(scope="session")

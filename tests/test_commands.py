@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import io
 import json
 import math
 import os
@@ -19,11 +21,14 @@ from conftest import QUESTIONS, ROOT, VALIDATION, Commands, Finished, TinyRun, w
 from gpt_teacher import Pretrained, from_pretrained
 from gpt_teacher.checkpoint import load_checkpoint
 from gpt_teacher.config import SamplingConfig
-from gpt_teacher.prompt import ASSISTANT, USER, normalise
+from gpt_teacher.corpus import read_corpus
+from gpt_teacher.dataset_card import dataset_card
+from gpt_teacher.prompt import ASSISTANT, REFUSAL_ANSWER, USER, normalise
 from gpt_teacher.quantize import dequantize
 from gpt_teacher.run_log import read_log
 from gpt_teacher.sampler import answer
 from gpt_teacher.tokenizer import BOS_ID, EOS_ID, PAD_ID, UNK_ID, load_tokenizer
+from scripts.ask import answer_one
 
 Project = Callable[..., Path]
 QUESTION, ANSWER = "什么是密度?", "密度是质量除以体积。"
@@ -171,6 +176,7 @@ def test_the_data_files_hold_the_questions_of_the_source(
     ended = commands.run("build_data", *arguments, folder=tmp_path)
     assert (ended.code, ended.stderr) == (0, "")
     data = tmp_path / "new" / "data"
+    labels = {"id": "t1", "subject": "物理", "kind": "定义", "topic": "密度"}
     for split, prompts in (
         ("train", ["什么是密度?", "密度是什么?"]),
         ("val", ["密度的定义?"]),
@@ -178,11 +184,11 @@ def test_the_data_files_hold_the_questions_of_the_source(
     ):
         lines = (data / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()
         assert [json.loads(line) for line in lines] == [
-            {"id": "t1", "subject": "物理", "kind": "定义", "prompt": q, "completion": ANSWER}
-            for q in prompts
+            {**labels, "prompt": question, "completion": ANSWER} for question in prompts
         ]
         n = len(prompts)
         assert f"new/data/{split}.jsonl: {n} questions on 1 topics" in ended.stdout.splitlines()
+    assert (data / "README.md").read_text("utf-8") == dataset_card(read_corpus(tmp_path / "source"))
     before = {path.name: path.read_bytes() for path in data.iterdir()}
     commands.run("build_data", *arguments, folder=tmp_path)
     assert {path.name: path.read_bytes() for path in data.iterdir()} == before
@@ -220,12 +226,39 @@ def test_a_missing_source_folder_is_said(commands: Commands, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("question", [QUESTION, "什么是密度？", " 什么是 密度？\n"])
-def test_the_answer_alone_goes_to_stdout(ask: Callable[..., Finished], question: str) -> None:
-    assert ask(question) == Finished(0, ANSWER + "\n", "")
+def test_the_answer_alone_goes_to_stdout_and_what_explains_it_to_stderr(
+    ask: Callable[..., Finished], teacher: Pretrained, question: str
+) -> None:
+    given = teacher.answer(question)
+    explained = (
+        f"sure: {given.mean_probability:.0%} on average, "
+        f"{given.min_probability:.0%} at the least sure token\n"
+        f"most like it among the taught questions: {QUESTION} (100% alike)\n"
+    )
+    assert ask(question) == Finished(0, ANSWER + "\n", explained)
+
+
+def test_a_refusal_says_whether_it_was_taught_or_too_unsure(ask: Callable[..., Finished]) -> None:
+    taught = ask("明天的彩票号码?")
+    assert taught.stdout == REFUSAL_ANSWER + "\n"
+    assert "refused: it was taught to, for questions like this one\n" in taught.stderr
+    unsure = ask(QUESTION, "--refuse-below", "1")
+    assert unsure.stdout == REFUSAL_ANSWER + "\n"
+    remedy = "see what it would have said: --no-refusal"
+    assert f"refused: too unsure, below 100%; {remedy}\n" in unsure.stderr
+    said = ask(QUESTION, "--refuse-below", "1", "--no-refusal")
+    assert said.stdout == ANSWER + "\n"
+    assert "refused" not in said.stderr
+
+
+def test_a_question_like_no_other_is_told_no_taught_one(ask: Callable[..., Finished]) -> None:
+    ended = ask("zzz")
+    assert (ended.code, ended.stderr.count("sure: ")) == (0, 1)
+    assert "most like it" not in ended.stderr
 
 
 def test_a_label_stands_before_the_answer_when_asked_for(ask: Callable[..., Finished]) -> None:
-    assert ask("说一个表情", "--show-label") == Finished(0, "回答:hello world 🙂\n", "")
+    assert ask("说一个表情", "--show-label").stdout == "回答:hello world 🙂\n"
 
 
 def test_the_question_may_come_from_stdin(ask: Callable[..., Finished]) -> None:
@@ -240,10 +273,55 @@ def test_a_terminal_shows_the_answer_as_it_grows_and_nothing_twice(
         process = commands.start(
             "ask", question, folder=tiny_run.project, stdout=os.ttyname(terminal)
         )
-        assert commands.wait(process) == Finished(0, "", "")
+        ended = commands.wait(process)
+        assert (ended.code, ended.stdout) == (0, "")
         assert os.read(main, 10_000).decode() == expected + "\r\n"
     os.close(main)
     os.close(terminal)
+
+
+class Terminal(io.StringIO):
+    """A terminal that remembers each piece of text that it was sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: list[str] = []
+
+    def isatty(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        self.pieces += [text] if text.strip() else []
+        return super().write(text)
+
+
+@pytest.mark.parametrize(
+    ("options", "streamed", "expected"),
+    [
+        ({"refuse_below": 0.0}, True, ANSWER),
+        ({"refuse_below": 0.001}, False, ANSWER),
+        ({"refuse_below": 1.0}, False, REFUSAL_ANSWER),
+        ({"refuse_below": None}, True, ANSWER),
+    ],
+    ids=["none below", "rarely", "always", "not fitted"],
+)
+def test_an_answer_that_may_still_be_withheld_is_not_shown_while_it_grows(
+    teacher: Pretrained,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: dict[str, float | None],
+    streamed: bool,
+    expected: str,
+) -> None:
+    """Else a class would read half an answer, and then 不知道."""
+    terminal = Terminal()
+    arguments = argparse.Namespace(question=QUESTION, show_label=False, raw=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", terminal)
+        answer_one(teacher, arguments, SamplingConfig(**options))  # type: ignore[arg-type]
+    assert terminal.getvalue() == expected + "\n"
+    assert (len(terminal.pieces) > 1) == streamed
+    assert capsys.readouterr().err.startswith("sure: ")
 
 
 def test_a_reader_that_leaves_early_is_no_error(
@@ -300,13 +378,17 @@ def test_a_file_of_questions_comes_back_in_order_with_answers(
     text = output.read_bytes().decode()
     given = [json.loads(line) for line in text.split("\n")[:-1]]
     assert [list(row) for row in given] == [
-        ["id", "prompt", "note", "answer", "refused", "confidence", "min_probability"]
+        [
+            *("id", "prompt", "note", "answer", "refused", "confidence", "min_probability"),
+            "finish_reason",
+        ]
     ] * len(rows)
     for row, one in zip(rows, given, strict=True):
         expected = teacher.answer(str(row["prompt"]))
         assert row.items() <= one.items()
         assert one["answer"] == expected.text
         assert one["refused"] == expected.text.startswith("不知道")
+        assert one["finish_reason"] == expected.finish_reason
         assert one["confidence"] == pytest.approx(expected.mean_probability, abs=2e-4)
         assert one["min_probability"] == pytest.approx(expected.min_probability, abs=2e-4)
     answered = {one["prompt"]: one["answer"] for one in given}
@@ -336,7 +418,7 @@ def test_raw_text_that_fits_the_context_is_continued_from_all_of_it(
     """Found here: only its last tokens were read, to leave room for the longest answer."""
     text = USER + "什么是词元?" + ASSISTANT + "词元是"
     shown = ask("--raw", text, *options).stdout.removesuffix("\n")
-    expected = greedy(teacher, teacher.tokenizer.encode(text), 9)
+    expected = greedy(teacher, teacher.tokenizer.encode(text), 9).rstrip("\ufffd")
     assert shown.startswith(expected)
     assert expected.startswith("模型")
 
@@ -420,8 +502,10 @@ def test_training_reports_its_results_on_stdout_and_the_rest_on_stderr(
     (project / "data" / "train.jsonl").write_text("\n".join(rows), encoding="utf-8")
     ended = commands.run("train", "--minutes", "0.01", folder=project)
     assert ended.code == 0
-    assert re.search(r"(?m)^training questions +\d+/\d+ .*%$", ended.stdout)
-    assert re.search(r"(?m)^validation questions +\d+/\d+ .*%$", ended.stdout)
+    for number in ("memorised", "paraphrase", "wrongly refused"):
+        assert re.search(rf"(?m)^{number}( +\d+/\d+ +\S+%){{2}}$", ended.stdout), number
+    assert re.search(r"(?m)^unknown refused +- +-$", ended.stdout), "no such questions here"
+    assert re.search(r"(?m)^refused below +[01]\.\d\d ", ended.stdout)
     assert 'python -m scripts.ask "…" --checkpoint checkpoints/last' in ended.stdout
     assert "data/train.jsonl: 14 rows, 12 used\n1 duplicate rows count once" in ended.stderr
     assert "data/train.jsonl: 1 rows are longer than model.seq_len: line 3 (" in ended.stderr
@@ -602,7 +686,7 @@ def test_characters_that_a_tokenizer_does_not_know_are_listed(
     assert "2 characters are unknown to the tokenizer and become <unk>: 魍魉" in trained.stderr
     asked = commands.run("ask", "魍魉?", folder=project)
     assert asked.code == 0
-    assert asked.stderr == "unknown to the tokenizer: 魍魉\n"
+    assert asked.stderr.startswith("unknown to the tokenizer: 魍魉\nsure: ")
 
 
 def test_a_model_of_plain_text_goes_on_with_questions(
@@ -614,7 +698,7 @@ def test_a_model_of_plain_text_goes_on_with_questions(
     first = commands.run("train", *write_story(project), *short, folder=project)
     assert first.code == 0, first
     story = dequantize(load_checkpoint(project / "story" / "last").tensors)
-    still = sets("training.lr=1e-12", "training.max_steps=1")
+    still = sets("training.lr=1e-12", "training.muon_lr=1e-12", "training.max_steps=1")
     for folder in ("story/last", "story/quantized"):
         ended = commands.run("train", "--init-from", folder, *still, folder=project)
         assert ended.code == 0, ended

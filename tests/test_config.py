@@ -161,6 +161,20 @@ def test_a_large_seed_keeps_its_last_digit() -> None:
         ),
         ("data: {train_path: ''}", "data.train_path: '' is not allowed; it must be the name of"),
         ("data: {train_path: [a]}", "data.train_path: ['a'] is not allowed; it must be text"),
+        (
+            "data: {unknown_share: 1.0}",
+            "data.unknown_share: 1.0 is not allowed; it must be at least 0 and below 1",
+        ),
+        (
+            "training: {optimizer: sgd}",
+            "training.optimizer: 'sgd' is not allowed; it must be one of muon, adamw",
+        ),
+        ("training: {muon_lr: 0}", "training.muon_lr: 0.0 is not allowed; it must be above 0"),
+        (
+            "sampling: {refuse_below: 1.5}",
+            "sampling.refuse_below: 1.5 is not allowed; it must be from 0 (never) to 1, or null",
+        ),
+        ("sampling: {refusal: 1}", "sampling.refusal: 1 is not allowed; it must be true or false"),
         ("data: {noise: 1.5}", "data.noise: 1.5 is not allowed; it must be from 0 to 1"),
         ("sampling: {top_p: 0.0}", "sampling.top_p: 0.0 is not allowed; it must be above 0 and at"),
         ("sampling: {stop: [1]}", "sampling.stop: [1] is not allowed; it must be a list of texts"),
@@ -306,6 +320,12 @@ def test_overrides_win_over_the_file_and_the_last_one_over_the_others() -> None:
         ("data.val_path=null", "data", "val_path", None),
         ("data.val_path=", "data", "val_path", None),
         ("data.keep_duplicates=true", "data", "keep_duplicates", True),
+        ("data.unknown_val_path=null", "data", "unknown_val_path", None),
+        ("data.test_path=007", "data", "test_path", "007"),
+        ("sampling.refuse_below=null", "sampling", "refuse_below", None),
+        ("sampling.refuse_below=0", "sampling", "refuse_below", 0.0),
+        ("sampling.refuse_below=5e-1", "sampling", "refuse_below", 0.5),
+        ("sampling.refusal=false", "sampling", "refusal", False),
         ("tokenizer.type=char", "tokenizer", "type", "char"),
     ],
 )
@@ -339,6 +359,21 @@ def test_a_number_beyond_all_measure_is_one_problem() -> None:
     assert "it must be a whole number" in problem
 
 
+def test_the_test_file_of_the_config_does_not_judge_the_users_own_training_file() -> None:
+    """The unknown questions stay: a user's own model is to refuse them, too."""
+    shipped = (ROOT / "config.yaml").read_text(encoding="utf-8")
+    own = parse_config(shipped, "mine.yaml", ["data.train_path=own.jsonl"]).data
+    assert (own.val_path, own.test_path) == (None, None)
+    data = parse_config(shipped, "mine.yaml").data
+    for key in ("unknown_path", "unknown_val_path", "unknown_test_path"):
+        assert getattr(own, key) == getattr(data, key) == f"data/{key.removesuffix('_path')}.jsonl"
+    overrides = ["data.test_path=own_test.jsonl", "data.train_path=own.jsonl"]
+    own = parse_config(shipped, "mine.yaml", overrides).data
+    assert (own.val_path, own.test_path) == (None, "own_test.jsonl")
+    own = parse_config(shipped, "mine.yaml", ["data.test_path=own_test.jsonl"]).data
+    assert (own.train_path, own.val_path) == (data.train_path, data.val_path)
+
+
 def test_the_validation_file_of_the_config_does_not_judge_the_users_own_training_file() -> None:
     config = parse_config(ORIGINAL_FORM, "mine.yaml", ["data.train_path=own.jsonl"])
     assert (config.data.train_path, config.data.val_path) == ("own.jsonl", None)
@@ -362,7 +397,11 @@ def test_a_saved_config_is_read_back_equal(text: str) -> None:
             lr=1e-5, max_grad_norm=1 / 3, seed=2**31 - 1, probe_questions=(text, "3e-4", "no", "#")
         ),
         data=DataConfig(train_path=f"a{text}b", val_path=None, keep_duplicates=True, noise=0.1),
-        sampling=SamplingConfig(stop=(text, " ", "- a", "null", "\u2028", "\0", "长  " * 60)),
+        sampling=SamplingConfig(
+            refuse_below=1 / 3,
+            refusal=False,
+            stop=(text, " ", "- a", "null", "\u2028", "\0", "长  " * 60),
+        ),
     )
     assert parse_config(config.to_yaml(), "saved.yaml") == config
     assert parse_config(Config().to_yaml(), "saved.yaml") == Config()

@@ -64,7 +64,8 @@ def test_each_question_goes_to_the_split_that_it_stands_under(tmp_path: Path) ->
     assert _prompts(corpus, "val") == ["密度指什么?"]
     assert _prompts(corpus, "test") == ["啥叫密度", "\r\n\t为什么会往前倒"]
     density = "密度是质量与体积的比，ＡＢＣ　留着。🙂"
-    assert corpus["train"][0] == Item("t1", "物理", "定义", "什么是密度?", density)
+    assert corpus["train"][0] == Item("t1", "物理", "定义", "密度", "什么是密度?", density)
+    assert [item.topic for item in corpus["test"]] == ["密度", "惯性"]
     assert {item.completion for item in corpus["test"]} == {
         density,
         "惯性是保持原来运动状态的性质。",
@@ -80,6 +81,9 @@ def test_unknown_topics_go_to_one_split_each_by_their_position(tmp_path: Path) -
     taught = [form for n in range(2, 8) for form in (f"物{n}是什么?", f"讲讲物{n}")]
     assert _prompts(corpus, "unknown") == taught
     assert corpus["train"] == corpus["val"] == corpus["test"] == []
+    assert corpus["unknown"][0] == Item(
+        "u0003", "未知", "百科", "物2", "物2是什么?", REFUSAL_ANSWER
+    )
     answers = {item.completion for items in corpus.values() for item in items}
     assert answers == {REFUSAL_ANSWER}
     assert is_refusal(REFUSAL_ANSWER)
@@ -164,6 +168,7 @@ def test_a_file_of_another_form_is_told_the_form(source: str, tmp_path: Path) ->
         ("id: t2", "name: t2", "/a.yaml, topic 2: id is None; it must be text"),
         ("id: t2", "id: 2", "/a.yaml, topic 2: id is 2; it must be text"),
         ("kind: 原因", 'kind: " "', "/a.yaml, topic 2: kind is ' '; it must be text"),
+        ("topic: 惯性", "about: 惯性", "/a.yaml, topic 2: topic is None; it must be text"),
         (
             'answer: "惯性是保持原来运动状态的性质。"',
             "answer: [a]",
@@ -215,7 +220,11 @@ def test_a_topic_that_lacks_something_is_named(
         ("unknown: 陀螺仪\n", "/a.yaml: unknown "),
         ('unknown: [{questions: ["a"]}]', "/a.yaml, topic 1: kind is None; it must be text"),
         ('unknown: [{kind: 3, questions: ["a"]}]', "/a.yaml, topic 1: kind is 3; it must be text"),
-        ("unknown: [{kind: 百科}]", "/a.yaml, topic 1: questions must be a list of texts"),
+        ("unknown: [{kind: 百科}]", "/a.yaml, topic 1: topic is None; it must be text"),
+        (
+            "unknown: [{kind: 百科, topic: 陀螺仪}]",
+            "/a.yaml, topic 1: questions must be a list of texts",
+        ),
     ],
 )
 def test_a_source_that_lacks_something_is_named(source: str, message: str, tmp_path: Path) -> None:
@@ -228,5 +237,5 @@ def test_a_topic_that_is_no_mapping_is_named(tmp_path: Path) -> None:
         "/a.yaml, topic 1: id is None; it must be text"
     )
     assert _message(tmp_path, "unknown: [陀螺仪]") == (
-        "/a.yaml, topic 1: questions must be a list of texts in quotes, got None"
+        "/a.yaml, topic 1: kind is None; it must be text"
     )

@@ -36,6 +36,7 @@ def test_every_command_has_a_place_in_the_readme(name: str) -> None:
         "command_line",
         "sampling_options",
         "terminal",
+        "explanation",
     }
     for command in commands:
         assert f"python -m scripts.{command}" in _read(name), command
@@ -90,7 +91,13 @@ def test_the_shipped_config_states_every_default_as_it_is() -> None:
         if getattr(getattr(shipped, section), field.name)
         != getattr(getattr(Config(), section), field.name)
     ]
-    assert differs == ["data.unknown_path", "data.noise"]
+    assert differs == [
+        "data.unknown_path",
+        "data.test_path",
+        "data.unknown_val_path",
+        "data.unknown_test_path",
+        "data.noise",
+    ]
 
 
 def test_the_page_speaks_both_languages_in_full() -> None:

@@ -13,23 +13,15 @@ from conftest import QUESTIONS, VALIDATION, Silent, TinyRun
 
 from gpt_teacher import Pretrained, from_pretrained
 from gpt_teacher.config import Config, SamplingConfig
-from gpt_teacher.data import TrainingData, load_training_data
+from gpt_teacher.data import SPLITS, TrainingData, load_training_data
 from gpt_teacher.errors import PromptError
-from gpt_teacher.evaluate import (
-    Mistake,
-    evaluating,
-    first_tokens,
-    probe,
-    same_answers,
-    take_exam,
-    validation_loss,
-)
-from gpt_teacher.final_exam import final_exam, target_bytes
+from gpt_teacher.evaluate import evaluating, first_tokens, probe, take_exam, validation_loss
+from gpt_teacher.final_exam import final_exam, set_paper, target_bytes
 from gpt_teacher.loss import IGNORE_INDEX, Batch, next_token_loss, token_log_probabilities
 from gpt_teacher.model import GPT
-from gpt_teacher.prompt import encode_prompt
+from gpt_teacher.prompt import REFUSAL_ANSWER, encode_prompt
 from gpt_teacher.questions import question_validation
-from gpt_teacher.sampler import Answer, answers, continue_text
+from gpt_teacher.sampler import answers, continue_text
 from gpt_teacher.text_files import Row
 from gpt_teacher.tokenizer import EOS_ID
 
@@ -68,35 +60,42 @@ def fresh(trained: Pretrained) -> GPT:
 # ---------------------------------------------------------------- exams
 
 
-def test_an_exam_is_counted_by_hand(trained: Pretrained) -> None:
+def test_an_exam_holds_every_answer_and_how_sure_it_was(trained: Pretrained) -> None:
     """Of 12 rows that the model knows, 3 expect something else: nearly right is wrong."""
     rows = list(ROWS)
     rows[0] = rows[0]._replace(completion="密度是质量除以体积")  # no full stop
     rows[7] = rows[7]._replace(completion="hello world 🙂 ")
     rows[8] = rows[8]._replace(completion="ABC ,就是这三个。")  # half-width
-    exam = take_exam(trained.model, trained.tokenizer, rows)
-    assert (exam.n_right, exam.n_questions, exam.share) == (9, 12, 0.75)
-    assert exam.mistakes == [
-        Mistake("什么是密度?", "密度是质量除以体积", "密度是质量除以体积。"),
-        Mistake("说一个表情", "hello world 🙂 ", "hello world 🙂"),
-        Mistake("写三个全角字母", "ABC ,就是这三个。", "ＡＢＣ　，就是这三个。"),
+    replies = take_exam(trained.model, trained.tokenizer, rows)
+    assert [one.row for one in replies] == rows
+    assert [one.text for one in replies] == list(QUESTIONS.values())
+    assert [one.row.line for one in replies if not one.right(0.0)] == [
+        rows[number].line for number in (0, 7, 8)
     ]
-    assert exam.answers == list(QUESTIONS.values())
+    single = [trained.answer(row.prompt).min_probability for row in rows]
+    assert [one.min_probability for one in replies] == pytest.approx(single, abs=1e-4)
 
 
-def test_an_exam_without_questions_has_no_right_answers(trained: Pretrained) -> None:
-    exam = take_exam(trained.model, trained.tokenizer, [])
-    assert (exam.n_right, exam.n_questions, exam.share, exam.mistakes) == (0, 0, 0.0, [])
+def test_an_exam_ignores_the_threshold_of_the_checkpoint(trained: Pretrained) -> None:
+    """What it would say is asked; what is withheld follows from the probabilities."""
+    assert trained.config.sampling.refuse_below is not None
+    assert take_exam(trained.model, trained.tokenizer, ROWS)[0].text == ROWS[0].completion
+
+
+def test_an_exam_without_questions_has_no_replies(trained: Pretrained) -> None:
+    assert take_exam(trained.model, trained.tokenizer, []) == []
 
 
 def test_an_exam_is_taken_without_dropout_and_gives_the_model_back_as_it_was(
     trained: Pretrained, forgetful: GPT
 ) -> None:
-    exam = take_exam(forgetful, trained.tokenizer, ROWS)
-    assert exam.n_right == 12
+    replies = take_exam(forgetful, trained.tokenizer, ROWS)
+    assert all(one.right(0.0) for one in replies)
     assert forgetful.training
     sober = answers(forgetful, trained.tokenizer, list(QUESTIONS), SamplingConfig())
-    assert sober != exam.answers, "with dropout this model must fail, or the test shows nothing"
+    assert sober != [one.text for one in replies], (
+        "with dropout this model must fail, or the test shows nothing"
+    )
     forgetful.eval()
     take_exam(forgetful, trained.tokenizer, ROWS[:1])
     assert not forgetful.training
@@ -107,15 +106,6 @@ def test_evaluating_gives_the_model_back_as_it_was_after_an_error(forgetful: GPT
         forgetful(torch.zeros(1, 65, dtype=torch.long))
     assert forgetful.training
     assert forgetful.layers[0].dropout.training
-
-
-def test_same_answers_is_the_share_of_equal_texts() -> None:
-    def make(*texts: str) -> list[Answer]:
-        return [Answer(text, [0.5], "eos") for text in texts]
-
-    assert same_answers(make("a", "b", "c", "d"), make("a", "B", "c", "")) == 0.5
-    assert same_answers(make(*NASTY), make(*NASTY)) == 1.0
-    assert same_answers([], []) == 0.0
 
 
 # ---------------------------------------------------------------- validation loss
@@ -218,10 +208,11 @@ def test_the_final_exam_compares_both_models_question_by_question(
 ) -> None:
     said = Silent()
     models = {"fp32": trained.model, "int8": fresh}
-    results, table = final_exam(models, trained.tokenizer, questions, 1.0, said.say)
-    right = {"right": 12, "questions": 12}
-    wrong = {"right": 0, "questions": 12, "same_as_fp32": 0.0}
-    assert (results["fp32"]["memorised"], results["int8"]["memorised"]) == (right, wrong)
+    results, table, threshold = final_exam(models, trained.tokenizer, questions, 1.0, said.say, 0.0)
+    assert threshold == 0.0, "given, so not fitted"
+    assert results["fp32"]["memorised"] == {"hits": 12, "questions": 12}
+    assert results["int8"]["memorised"] == {"hits": 0, "questions": 12}
+    assert results["int8"]["same_as_fp32"] == 0.0
     by_hand = sum(
         given == expected
         for given, expected in zip(
@@ -230,13 +221,12 @@ def test_the_final_exam_compares_both_models_question_by_question(
             strict=True,
         )
     )
-    assert results["fp32"]["validation"]["right"] == by_hand
-    assert results["fp32"]["validation"]["questions"] == 3
-    assert table[0].split() == ["fp32", "int8", "same", "answer"]
-    scores = ["12/12", "100.0%", "0/12", "0.0%", "0.0%"]
-    assert table[1].split() == ["training", "questions", *scores]
-    assert table[2].split()[:3] == ["validation", "questions", f"{by_hand}/3"]
-    assert [line.split()[1] for line in said.said] == ["12", "3"]
+    assert results["fp32"]["paraphrase"] == {"hits": by_hand, "questions": 3}
+    assert "unknown_refused" not in results["fp32"], "this run knows no unknown questions"
+    assert table[0].split() == ["fp32", "int8"]
+    assert table[1].split() == ["memorised", "12/12", "100.0%", "0/12", "0.0%"]
+    assert table[2].split()[:2] == ["paraphrase", f"{by_hand}/3"]
+    assert said.said == [f"exam: {2 * 15 + 3} questions …"]
 
 
 def test_a_shorter_exam_asks_questions_spread_over_the_file(
@@ -245,14 +235,37 @@ def test_a_shorter_exam_asks_questions_spread_over_the_file(
     """Half of 12 rows, of which every other one is made wrong: asked are rows 0 2 4 …"""
     rows = [
         row._replace(completion="错") if line % 2 else row
-        for line, row in enumerate(questions.train_rows)
+        for line, row in enumerate(questions.rows["train"])
     ]
     models = {"fp32": trained.model, "int8": trained.model}
-    results, _ = final_exam(
-        models, trained.tokenizer, replace(questions, train_rows=rows), 0.5, Silent().say
-    )
-    assert results["int8"]["memorised"] == {"right": 6, "questions": 6, "same_as_fp32": 1.0}
-    assert results["fp32"]["validation"]["questions"] == 2
+    halved = replace(questions, rows=questions.rows | {"train": rows})
+    results = final_exam(models, trained.tokenizer, halved, 0.5, Silent().say).results
+    assert results["int8"]["memorised"] == {"hits": 6, "questions": 6}
+    assert results["int8"]["same_as_fp32"] == 1.0
+    assert results["fp32"]["paraphrase"]["questions"] == 2
+
+
+def test_the_paper_scores_the_test_files_and_fits_on_the_validation_files() -> None:
+    """The threshold is never fitted on questions that it is then scored on."""
+    rows = {split: [Row(f"{split} {n}", "答", n) for n in range(40)] for split in SPLITS}
+    data = TrainingData(lambda *_: [], [], rows, [], [], False, {}, [])
+    paper = set_paper(data)
+    assert paper.taught == rows["train"] + rows["unknown"]
+    assert (paper.reworded, paper.unknown) == (rows["test"], rows["unknown_test"])
+    assert (paper.fit_known, paper.fit_unknown) == (rows["val"], rows["unknown_val"])
+    assert (paper.n_scored, paper.n_questions) == (160, 400)
+    assert [row.line for row in set_paper(data, most_taught=4).taught] == [0, 20, 0, 20]
+
+
+def test_without_held_out_wordings_the_threshold_is_fitted_on_garbled_taught_ones() -> None:
+    rows = {split: list[Row]() for split in SPLITS}
+    rows["train"] = [Row(f"第{n}个问题是什么意思", f"答{n}", n) for n in range(30)]
+    rows["unknown"] = [Row("今天天气怎么样", REFUSAL_ANSWER, 1)]
+    paper = set_paper(TrainingData(lambda *_: [], [], rows, [], [], False, {}, []))
+    assert (paper.reworded, paper.unknown) == ([], [])
+    assert [row.completion for row in paper.fit_known] == [f"答{n}" for n in range(30)]
+    assert paper.fit_known != rows["train"]
+    assert paper.fit_unknown == rows["unknown"]
 
 
 @pytest.fixture
@@ -279,7 +292,8 @@ def test_the_final_exam_of_plain_text_is_in_nats_a_token_and_bits_a_byte(
 ) -> None:
     """Recomputed from the targets' own bytes, window by window."""
     models = {"fp32": trained.model, "int8": fresh}
-    results, table = final_exam(models, trained.tokenizer, text, 1.0, Silent().say)
+    results, table, threshold = final_exam(models, trained.tokenizer, text, 1.0, Silent().say)
+    assert threshold is None
     assert len(text.val_text) > 1
     for name, model in models.items():
         nats, n_tokens, n_bytes = 0.0, 0, 0

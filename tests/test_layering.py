@@ -11,17 +11,17 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = "gpt_teacher"
 
 ROWS = [
-    ["errors", "atomic"],
-    ["strict"],
+    ["errors", "atomic", "refusal"],
+    ["strict", "text_encoding"],
     ["config"],
     ["tokenizer", "model", "run_log", "text_files", "machine"],
-    ["tokenizer_training", "transformers_files", "prompt", "loss", "optim", "quantize"],
-    ["batches", "noise", "corpus", "checkpoint"],
-    ["questions", "plain_text", "sampler"],
+    ["tokenizer_training", "transformers_files", "prompt", "loss", "optim", "quantize", "tables"],
+    ["batches", "noise", "corpus", "checkpoint", "exam", "look_alikes", "data_counts"],
+    ["questions", "plain_text", "sampler", "data_check", "dataset_card", "similar"],
     ["data"],
     ["evaluate"],
     ["final_exam", "trainer"],
-    ["run_state"],
+    ["run_state", "exam_report"],
     ["training_run"],
     ["hub", "posttrain", "export"],
     ["views"],

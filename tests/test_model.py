@@ -226,7 +226,8 @@ def test_attention_equals_a_plain_softmax_reference() -> None:
     attention = model.layers[0].self_attn
     x = torch.randn(9, 16, generator=torch.Generator().manual_seed(5))
     with torch.no_grad():
-        got = attention(x[None], 0, model.rope, torch.arange(9), None, None)[0]
+        mask = torch.ones(1, 1, 9, 9, dtype=torch.bool).tril()
+        got = attention(x[None], 0, model.rope, torch.arange(9), mask, None)[0]
         torch.testing.assert_close(
             got, reference_attention(attention, x, ROPE_THETA), rtol=1e-4, atol=1e-4
         )
@@ -269,6 +270,34 @@ def test_left_padding_equals_no_padding_with_a_cache(position: Position, sizes: 
     for row, pad in enumerate(n_pad.tolist()):
         alone = logits_of(model, ids[row : row + 1, pad:])[0]
         torch.testing.assert_close(padded[row, pad:], alone, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("position", POSITIONS)
+def test_packed_sequences_are_computed_as_if_each_were_alone(position: Position) -> None:
+    """Three sequences of 4, 7 and 2 tokens in one row, and filling behind them in the other."""
+    model, ids = scaled_gpt(position), random_ids(2, 13)
+    numbers = torch.tensor([[0] * 4 + [1] * 7 + [2] * 2, [0] * 5 + [1] * 5 + [-1] * 3])
+    with torch.no_grad():
+        packed = model.hidden_states(ids, sequence=numbers)
+        for row, start, end in [(0, 0, 4), (0, 4, 11), (0, 11, 13), (1, 0, 5), (1, 5, 10)]:
+            alone = model.hidden_states(ids[row : row + 1, start:end])
+            torch.testing.assert_close(packed[row, start:end], alone[0], rtol=1e-4, atol=1e-5)
+        together = model.hidden_states(ids)
+    assert not torch.allclose(packed[0, 4:], together[0, 4:], atol=0.1), "numbers must matter"
+
+
+def test_the_loss_of_packed_sequences_is_the_sum_of_their_losses() -> None:
+    model, ids = scaled_gpt(), random_ids(1, 9)
+    targets = random_ids(1, 9)
+    numbers = torch.tensor([[0] * 4 + [1] * 5])
+    with torch.no_grad():
+        packed = next_token_loss(model, Batch(ids, targets, numbers))
+        parts = [
+            next_token_loss(model, Batch(ids[:, part], targets[:, part]))
+            for part in (slice(0, 4), slice(4, 9))
+        ]
+    assert packed.count == 9
+    assert packed.total.item() == pytest.approx(sum(p.total.item() for p in parts), rel=1e-5)
 
 
 def test_what_stands_in_the_padding_does_not_matter() -> None:

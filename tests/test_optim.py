@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 from itertools import pairwise
 from typing import Literal
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from gpt_teacher.config import ModelConfig, TrainingConfig
 from gpt_teacher.model import GPT
-from gpt_teacher.optim import build_optimizer, learning_rate
+from gpt_teacher.optim import NEWTON_SCHULZ, build_optimizer, learning_rate, orthogonalise
 
 Position = Literal["rope", "learned"]
 
@@ -73,12 +74,16 @@ def test_the_rate_rises_to_the_peak_once_and_falls_to_the_floor(
     assert min(rates) > 0
 
 
+@pytest.mark.parametrize("kind", ["muon", "adamw"])
 @pytest.mark.parametrize("position", ["rope", "learned"])
-def test_matrices_decay_and_biases_and_norm_scales_do_not(position: Position) -> None:
+def test_matrices_decay_and_biases_and_norm_scales_do_not(
+    position: Position, kind: Literal["muon", "adamw"]
+) -> None:
     """With no gradient, a decayed weight shrinks by 1 - lr · weight_decay = 0.95; others stay."""
     model = tiny_gpt(position)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    optimizer = build_optimizer(model, TrainingConfig(lr=0.1, weight_decay=0.5))
+    config = TrainingConfig(optimizer=kind, lr=0.1, muon_lr=0.1, weight_decay=0.5)
+    optimizer = build_optimizer(model, config)
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()
@@ -94,14 +99,16 @@ def test_matrices_decay_and_biases_and_norm_scales_do_not(position: Position) ->
     assert decayed == expected
 
 
-def test_each_parameter_is_optimized_once() -> None:
+@pytest.mark.parametrize("kind", ["muon", "adamw"])
+def test_each_parameter_is_optimized_once(kind: Literal["muon", "adamw"]) -> None:
     model = tiny_gpt("learned")
-    optimizer = build_optimizer(model, TrainingConfig())
+    optimizer = build_optimizer(model, TrainingConfig(optimizer=kind))
     held = [id(p) for group in optimizer.param_groups for p in group["params"]]
     assert sorted(held) == sorted(id(p) for p in model.parameters())
 
 
-def test_two_updates_follow_adamw_by_hand() -> None:
+@pytest.mark.parametrize("kind", ["muon", "adamw"])
+def test_two_updates_of_a_vector_follow_adamw_by_hand(kind: Literal["muon", "adamw"]) -> None:
     """Gradients 2, then 0, on a norm scale (no decay), beta1 = 0.9, beta2 = 0.5, lr = 0.1.
 
     First: m / sqrt(v), both corrected, is 2 / sqrt(4) = 1. Second: m = 0.9 · 0.1 · 2 over
@@ -110,7 +117,9 @@ def test_two_updates_follow_adamw_by_hand() -> None:
     model = tiny_gpt()
     scale: Tensor = model.norm.weight
     start = scale.detach().clone()
-    optimizer = build_optimizer(model, TrainingConfig(lr=0.1, weight_decay=0.3, beta2=0.5))
+    optimizer = build_optimizer(
+        model, TrainingConfig(optimizer=kind, lr=0.1, weight_decay=0.3, beta2=0.5)
+    )
     scale.grad = torch.full_like(scale, 2.0)
     optimizer.step()
     torch.testing.assert_close(scale.detach(), start - 0.1)
@@ -118,3 +127,92 @@ def test_two_updates_follow_adamw_by_hand() -> None:
     optimizer.step()
     second = 0.1 * (0.18 / 0.19) / math.sqrt(1 / 0.75)
     torch.testing.assert_close(scale.detach(), start - 0.1 - second)
+
+
+# ---------------------------------------------------------------- Muon
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_the_newton_schulz_polynomials_bring_singular_values_near_one_by_hand(
+    dtype: torch.dtype,
+) -> None:
+    """On a diagonal matrix the iteration acts on each value alone."""
+    diagonal = torch.tensor([0.8, 0.5, 0.3, 0.1, 0.05, 0.02])
+    matrix = torch.diag(diagonal)
+    expected = diagonal / diagonal.norm()
+    for a, b, c in NEWTON_SCHULZ:
+        expected = a * expected + b * expected**3 + c * expected**5
+    found = orthogonalise(matrix[None], dtype)[0]
+    torch.testing.assert_close(found, torch.diag(expected), rtol=0.03, atol=0.03)
+    assert 0.5 < expected.min() < expected.max() < 1.4
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("shape", [(16, 16), (16, 64)])
+def test_orthogonalising_keeps_directions_and_makes_their_lengths_alike(
+    shape: tuple[int, int], dtype: torch.dtype
+) -> None:
+    """Against the exact answer U Vᵀ of the singular value decomposition."""
+    torch.manual_seed(1)
+    matrices = torch.randn(3, *shape) * torch.tensor([1e-3, 1.0, 1e3])[:, None, None]
+    found = orthogonalise(matrices, dtype)
+    u, _, vh = torch.linalg.svd(matrices, full_matrices=False)
+    for one, exact in zip(found, u @ vh, strict=True):
+        cosine = (one * exact).sum() / one.norm() / exact.norm()
+        assert cosine > 0.95
+        values = torch.linalg.svdvals(one)
+        assert 0.5 < values.min() < values.max() < 1.4
+
+
+def test_the_update_of_a_matrix_follows_muon_by_hand() -> None:
+    """A first gradient g gives the momentum 0.05 g and Nesterov's (0.05 + 0.95 · 0.05) g: its size
+    does not matter. A tall matrix, 16 x 4, steps twice as far: sqrt(16 / 4)."""
+    model = tiny_gpt()
+    config = TrainingConfig(lr=0.1, muon_lr=0.2, weight_decay=0.0)
+    optimizer = build_optimizer(model, config)
+    tall, wide = model.layers[0].mlp.up_proj.weight, model.layers[0].mlp.down_proj.weight
+    starts = [tall.detach().clone(), wide.detach().clone()]
+    torch.manual_seed(2)
+    tall.grad, wide.grad = 7 * torch.randn_like(tall), torch.randn_like(wide)
+    optimizer.step()
+    expected = orthogonalise(torch.stack((tall.grad.T, wide.grad)), torch.float32)
+    torch.testing.assert_close(
+        tall.detach(), starts[0] - 0.2 * 2 * expected[0].T, rtol=0, atol=0.02
+    )
+    torch.testing.assert_close(wide.detach(), starts[1] - 0.2 * expected[1], rtol=0, atol=0.01)
+
+
+def test_momentum_remembers_the_gradients_before() -> None:
+    """Gradients g, then 0: the step goes on in the direction of g."""
+    model = tiny_gpt()
+    optimizer = build_optimizer(model, TrainingConfig(weight_decay=0.0))
+    matrix = model.layers[0].self_attn.q_proj.weight
+    matrix.grad = torch.eye(4)
+    optimizer.step()
+    between = matrix.detach().clone()
+    matrix.grad = torch.zeros(4, 4)
+    optimizer.step()
+    step = between - matrix.detach()
+    assert (step.diagonal() > 0.01).all()
+    torch.testing.assert_close(step, torch.diag(step.diagonal()), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["muon", "adamw"])
+def test_a_restored_optimizer_goes_on_as_the_old_one(kind: Literal["muon", "adamw"]) -> None:
+    config = TrainingConfig(optimizer=kind, lr=0.1)
+    models = [tiny_gpt(), tiny_gpt()]
+    old, new = (build_optimizer(model, config) for model in models)
+
+    def step(number: int, seed: int) -> None:
+        torch.manual_seed(seed)
+        for parameter in models[number].parameters():
+            parameter.grad = torch.randn_like(parameter)
+        (old, new)[number].step()
+
+    step(0, 1)
+    models[1].load_state_dict(models[0].state_dict())
+    new.load_state_dict(deepcopy(old.state_dict()))
+    step(0, 2)
+    step(1, 2)
+    for name, parameter in models[0].state_dict().items():
+        assert torch.equal(parameter, models[1].state_dict()[name]), name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 import re
 from pathlib import Path
 
@@ -11,10 +11,12 @@ import torch
 
 from gpt_teacher import SHIPPED, Pretrained, from_pretrained
 from gpt_teacher.config import load_config
-from gpt_teacher.corpus import read_corpus
-from gpt_teacher.evaluate import same_answers, take_exam
+from gpt_teacher.data import load_training_data
+from gpt_teacher.evaluate import take_exam
+from gpt_teacher.exam import FOUR_NUMBERS, Replies, Score, same_answers
+from gpt_teacher.final_exam import set_paper
 from gpt_teacher.model import n_parameters
-from gpt_teacher.prompt import encode_prompt, normalise
+from gpt_teacher.prompt import encode_prompt
 from gpt_teacher.run_log import LOG_FILE, read_log
 from gpt_teacher.text_files import Row, file_sha256, read_rows
 from gpt_teacher.tokenizer import load_tokenizer
@@ -28,6 +30,12 @@ CLASSICS = {
     "解释RoPE的作用": "RoPE",
     "解释蒸馏水与纯水区别?": "蒸馏",
     "什么是RMSNorm?": "RMSNorm",
+}
+WORTH_SHIPPING = {  # number of the exam -> least and greatest share
+    "memorised": (0.97, 1.0),
+    "paraphrase": (0.85, 1.0),
+    "unknown_refused": (0.85, 1.0),
+    "wrongly_refused": (0.0, 0.1),
 }
 
 
@@ -67,49 +75,37 @@ def test_the_classic_questions_are_answered_in_either_width(
     assert word in taught[question]
 
 
-def test_it_remembers_all_that_it_was_taught(last: Pretrained) -> None:
-    taught = [row for n in ("train", "unknown") for row in read_rows(ROOT / "data" / f"{n}.jsonl")]
-    assert take_exam(last.model, last.tokenizer, taught).mistakes == []
+def test_the_four_numbers_are_those_of_its_metrics(
+    last: Pretrained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked again, on a sixth of the questions: the shares agree, and are worth shipping."""
+    monkeypatch.chdir(ROOT)
+    data = load_training_data(last.config, last.tokenizer)
+    paper = set_paper(data, share=1 / 6)
+    parts = (paper.taught, paper.reworded, paper.unknown)
+    given = Replies(*(take_exam(last.model, last.tokenizer, rows) for rows in parts))
+    threshold = last.config.sampling.refuse_below
+    assert threshold is not None
+    measured = last.metrics["exam"]["fp32"]  # type: ignore[index]
+    for name, score in given.scores(threshold).items():
+        whole = Score(**measured[name])
+        spread = math.sqrt(whole.share * (1 - whole.share) / score.questions)  # binomial
+        assert abs(score.share - whole.share) <= 3 * spread + 0.01, name
+    for name, (least, most) in WORTH_SHIPPING.items():
+        assert least <= Score(**measured[name]).share <= most, name
 
 
-def test_it_answers_nine_of_ten_held_out_wordings(last: Pretrained, val_rows: list[Row]) -> None:
-    exam = take_exam(last.model, last.tokenizer, val_rows)
-    assert exam.share >= 0.9
-    measured = last.metrics["exam"]["fp32"]["validation"]  # type: ignore[index]
-    assert exam.n_questions == measured["questions"]
-    assert abs(exam.n_right - measured["right"]) <= 2, "machines round differently, a little"
-
-
-def test_the_quantized_model_is_small_and_answers_alike(
+def test_the_quantized_model_is_small_and_as_good(
     last: Pretrained, quantized: Pretrained, val_rows: list[Row], some_train_rows: list[Row]
 ) -> None:
     assert (SHIPPED / "quantized" / "model.safetensors").stat().st_size <= 4.3e6
-    rows = val_rows + some_train_rows
-    ours, theirs = (take_exam(c.model, c.tokenizer, rows).answers for c in (last, quantized))
+    rows = val_rows[::4] + some_train_rows
+    ours, theirs = (take_exam(c.model, c.tokenizer, rows) for c in (last, quantized))
     assert same_answers(ours, theirs) >= 0.98
-
-
-def test_held_out_wordings_are_not_taught() -> None:
-    taught = {normalise(row.prompt) for row in read_rows(ROOT / "data" / "train.jsonl")}
-    for name in ("val", "test"):
-        for row in read_rows(ROOT / "data" / f"{name}.jsonl"):
-            assert normalise(row.prompt) not in taught
-
-
-def test_the_data_files_are_what_the_sources_make() -> None:
-    for name, items in read_corpus(ROOT / "data" / "source").items():
-        written = (ROOT / "data" / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
-        assert [json.loads(line)["prompt"] for line in written] == [i.prompt for i in items]
-        assert [json.loads(line)["completion"] for line in written] == [i.completion for i in items]
-
-
-def test_the_corpus_is_as_large_as_promised() -> None:
-    corpus = read_corpus(ROOT / "data" / "source")
-    topics = {item.id for item in corpus["train"]}
-    assert len(topics) >= 80
-    for id in topics:
-        assert sum(item.id == id for item in corpus["train"]) >= 6
-        assert sum(item.id == id for item in corpus["val"]) >= 1
+    exams = last.metrics["exam"]
+    for name in FOUR_NUMBERS:
+        fp32, int8 = (Score(**exams[kind][name]).share for kind in ("fp32", "int8"))  # type: ignore[index]
+        assert abs(fp32 - int8) <= 0.01, name
 
 
 def test_the_shipped_tokenizer_is_what_the_data_make() -> None:

@@ -6,6 +6,7 @@ import json
 import random
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -21,7 +22,7 @@ from gpt_teacher.config import (
     TokenizerConfig,
     TrainingConfig,
 )
-from gpt_teacher.data import MAX_VALIDATION, N_PROBES, load_training_data, spread
+from gpt_teacher.data import MAX_VALIDATION, N_PROBES, leave_out_taught, load_training_data, spread
 from gpt_teacher.errors import DataError
 from gpt_teacher.loss import IGNORE_INDEX, Batch
 from gpt_teacher.noise import (
@@ -31,6 +32,7 @@ from gpt_teacher.noise import (
     cut,
     drop_letters,
     noisy_example,
+    swap_topic,
 )
 from gpt_teacher.prompt import Example, encode_example, encode_prompt, normalise
 from gpt_teacher.questions import (
@@ -38,6 +40,7 @@ from gpt_teacher.questions import (
     QuestionBatches,
     collate,
     load_questions,
+    pack,
     question_validation,
 )
 from gpt_teacher.text_files import Row
@@ -91,20 +94,26 @@ def _file(folder: Path, pairs: list[tuple[str, str]], name: str = "train.jsonl")
     return path
 
 
+def _parts(batch: Batch) -> Iterator[tuple[list[int], list[int]]]:
+    """Inputs and targets of each sequence of a batch, without padding."""
+    for row in range(len(batch.input_ids)):
+        inputs, targets = batch.input_ids[row], batch.targets[row]
+        numbers = (inputs == PAD_ID).long().neg() if batch.sequence is None else batch.sequence[row]
+        for number in range(int(numbers.max()) + 1):
+            its = numbers == number
+            yield inputs[its].tolist(), targets[its].tolist()
+
+
 def _sequences(batches: list[Batch]) -> list[tuple[int, ...]]:
     """The ids of each sequence that a step trains on, without padding."""
-    return [
-        tuple(row[: int((row != PAD_ID).sum())].tolist())
-        for batch in batches
-        for row in batch.input_ids
-    ]
+    return [tuple(inputs) for batch in batches for inputs, _ in _parts(batch)]
 
 
 def _answers(batches: list[Batch], tokenizer: Tokenizer) -> list[str]:
     """What is learnt of each sequence; its <eos> is shown, too."""
     texts = []
-    for row in (row for batch in batches for row in batch.targets):
-        *ids, last = row[row != IGNORE_INDEX].tolist()
+    for targets in (targets for batch in batches for _, targets in _parts(batch)):
+        *ids, last = [target for target in targets if target != IGNORE_INDEX]
         texts.append(tokenizer.decode(ids) + tokenizer.label(last))
     return texts
 
@@ -292,7 +301,7 @@ def test_the_order_may_be_asked_for_from_any_place() -> None:
 @pytest.mark.parametrize(("batch_size", "steps"), [(5, 2), (4, 5), (10, 1), (20, 1), (1, 10)])
 def test_every_row_is_trained_on_equally_often(bpe: Tokenizer, batch_size: int, steps: int) -> None:
     """Also when a batch begins in one epoch and ends in the next."""
-    batches = QuestionBatches(ROWS, bpe, _config(training={"batch_size": batch_size}))
+    batches = QuestionBatches(ROWS, [], bpe, _config(training={"batch_size": batch_size}))
     learnt = Counter(answer for step in range(steps) for answer in _answers(batches(step), bpe))
     times = batch_size * steps // len(ROWS)
     assert learnt == {f"{row.completion}<eos>": times for row in ROWS}
@@ -301,9 +310,9 @@ def test_every_row_is_trained_on_equally_often(bpe: Tokenizer, batch_size: int, 
 @pytest.mark.parametrize("noise", [0.0, 0.7])
 def test_a_resumed_run_gets_the_same_batches_from_its_step_on(bpe: Tokenizer, noise: float) -> None:
     config = _config(data={"noise": noise})
-    uninterrupted = QuestionBatches(ROWS, bpe, config)
+    uninterrupted = QuestionBatches(ROWS, [], bpe, config)
     steps = [uninterrupted(step) for step in range(12)]
-    resumed = QuestionBatches(ROWS, bpe, config)
+    resumed = QuestionBatches(ROWS, [], bpe, config)
     random.seed(0)  # the state of no global generator matters
     for step in (7, 8, 11, 3):
         for one, other in zip(resumed(step), steps[step], strict=True):
@@ -317,7 +326,9 @@ def test_another_seed_gives_another_order_and_other_noise(
 ) -> None:
     one, other = (
         [
-            _sequences(QuestionBatches(rows, bpe, _config(training=t, data={"noise": noise}))(step))
+            _sequences(
+                QuestionBatches(rows, [], bpe, _config(training=t, data={"noise": noise}))(step)
+            )
             for step in range(3)
         ]
         for t in ({"seed": 7}, {"seed": 8})
@@ -326,30 +337,47 @@ def test_another_seed_gives_another_order_and_other_noise(
 
 
 def test_micro_batches_are_cut_from_one_batch_without_losing_a_row(bpe: Tokenizer) -> None:
-    whole = QuestionBatches(ROWS, bpe, _config(training={"batch_size": 10, "micro_batch": 10}))
+    whole = QuestionBatches(ROWS, [], bpe, _config(training={"batch_size": 10, "micro_batch": 10}))
     for micro_batch, sizes in ((4, [4, 4, 2]), (3, [3, 3, 3, 1]), (16, [10])):
         training = {"batch_size": 10, "micro_batch": micro_batch}
-        batches = QuestionBatches(ROWS, bpe, _config(training=training))
+        batches = QuestionBatches(ROWS, [], bpe, _config(training=training))
         for step in range(3):
-            assert [len(batch.input_ids) for batch in batches(step)] == sizes
-            assert _sequences(batches(step)) == _sequences(whole(step))
+            assert [len(_sequences([batch])) for batch in batches(step)] == sizes
+            assert sorted(_sequences(batches(step))) == sorted(_sequences(whole(step)))
 
 
-def test_rows_of_like_length_share_a_micro_batch(char: Tokenizer) -> None:
-    """By hand: sorted, answers of 1, 2, 30, 31 letters make inputs of 10, 11, 39, 40 tokens.
+def test_sequences_are_packed_by_hand() -> None:
+    """Inputs of 5, 3, 2 and 2 tokens into rows of 7: 5 + 2, and 3 + 2 with two places to fill."""
+    examples = [
+        Example([10, 11, 1], 1),
+        Example([20, 21, 22, 23, 24, 1], 4),
+        Example([30, 31, 32, 1], 2),
+        Example([40, 41, 1], 2),
+    ]
+    batch = pack(examples, seq_len=7)
+    assert batch.sequence is not None
+    assert batch.input_ids.tolist() == [[20, 21, 22, 23, 24, 10, 11], [30, 31, 32, 40, 41, 2, 2]]
+    nothing = IGNORE_INDEX
+    assert batch.targets.tolist() == [
+        [nothing, nothing, nothing, 24, 1, 11, 1],
+        [nothing, 32, 1, nothing, 1, nothing, nothing],
+    ]
+    assert batch.sequence.tolist() == [[0, 0, 0, 0, 0, 1, 1], [0, 0, 0, 1, 1, -1, -1]]
 
-    In two micro-batches, rounded up to 16 and 40, they leave 6 + 5 and 1 + 0 places to fill.
-    """
-    rows = [Row("密", "度" * n, n) for n in (30, 1, 31, 2)]
-    for step in range(4):
-        batches = QuestionBatches(rows, char, _config())(step)
-        assert [int((batch.input_ids == PAD_ID).sum()) for batch in batches] == [11, 1]
+
+def test_little_of_a_packed_batch_is_filling(bpe: Tokenizer) -> None:
+    config = _config(training={"batch_size": 40, "micro_batch": 40})
+    (batch,) = QuestionBatches(ROWS, [], bpe, config)(0)
+    filling = (batch.input_ids == PAD_ID).float().mean()
+    assert filling < 0.15
+    assert len(_sequences([batch])) == 40 > 2 * len(batch.input_ids)
 
 
-def test_rounding_up_never_passes_the_context(char: Tokenizer) -> None:
-    examples = [encode_example(char, "密", "度" * n) for n in (1, 12)]
-    assert collate(examples, seq_len=64).input_ids.shape == (2, 24)
-    assert collate(examples, seq_len=22).input_ids.shape == (2, 22)
+def test_the_length_of_packed_rows_is_rounded_up_within_the_context(char: Tokenizer) -> None:
+    examples = [encode_example(char, "密", "度" * n) for n in (12, 12)]  # 21 tokens each
+    assert pack(examples, seq_len=64).input_ids.shape == (1, 48)
+    assert pack(examples, seq_len=41).input_ids.shape == (2, 24)
+    assert pack(examples, seq_len=22).input_ids.shape == (2, 22)
     assert collate(examples).input_ids.shape == (2, 21)
 
 
@@ -358,7 +386,7 @@ def test_the_noise_fades_to_nothing_at_the_end(bpe: Tokenizer) -> None:
     clean = {tuple(encode_example(bpe, row.prompt, row.completion).ids[:-1]) for row in ROWS}
 
     def share_of_noisy(step: int, max_steps: int) -> float:
-        sequences = _sequences(QuestionBatches(ROWS, bpe, config)(step, max_steps))
+        sequences = _sequences(QuestionBatches(ROWS, [], bpe, config)(step, max_steps))
         return sum(tuple(ids) not in clean for ids in sequences) / len(sequences)
 
     assert share_of_noisy(0, 100) > 0.5
@@ -367,7 +395,9 @@ def test_the_noise_fades_to_nothing_at_the_end(bpe: Tokenizer) -> None:
 
 
 def test_padding_stands_at_the_end_and_is_never_learnt(bpe: Tokenizer) -> None:
-    batches = QuestionBatches(ROWS, bpe, _config(training={"batch_size": 10, "micro_batch": 10}))
+    batches = QuestionBatches(
+        ROWS, [], bpe, _config(training={"batch_size": 10, "micro_batch": 10})
+    )
     (batch,) = batches(0)
     assert (batch.input_ids == PAD_ID).any()
     for inputs, targets in zip(batch.input_ids, batch.targets, strict=True):
@@ -375,7 +405,7 @@ def test_padding_stands_at_the_end_and_is_never_learnt(bpe: Tokenizer) -> None:
         assert inputs[0] == BOS_ID
         assert (inputs[length:] == PAD_ID).all()
         assert (targets[length:] == IGNORE_INDEX).all()
-        assert targets[length - 1] == EOS_ID  # the longest row fills the batch
+        assert targets[length - 1] == EOS_ID  # each row ends with a whole sequence
 
 
 # Noise
@@ -383,7 +413,7 @@ def test_padding_stands_at_the_end_and_is_never_learnt(bpe: Tokenizer) -> None:
 
 def test_noise_keeps_every_answer_and_changes_questions(bpe: Tokenizer) -> None:
     config = _config(training={"batch_size": 10}, data={"noise": 1.0})
-    noisy, clean = QuestionBatches(ROWS, bpe, config), QuestionBatches(ROWS, bpe, _config())
+    noisy, clean = QuestionBatches(ROWS, [], bpe, config), QuestionBatches(ROWS, [], bpe, _config())
     expected = sorted(f"{row.completion}<eos>" for row in ROWS)
     texts = set()
     for step in range(10):
@@ -400,8 +430,12 @@ def test_noise_keeps_every_answer_and_changes_questions(bpe: Tokenizer) -> None:
 
 def test_the_share_of_noisy_questions_is_the_one_asked_for(bpe: Tokenizer) -> None:
     clean = {tuple(encode_example(bpe, row.prompt, row.completion).ids[:-1]) for row in ROWS}
-    batches = QuestionBatches(ROWS, bpe, _config(training={"batch_size": 400}, data={"noise": 0.5}))
-    noisy = QuestionBatches(ROWS, bpe, _config(training={"batch_size": 400}, data={"noise": 1.0}))
+    batches = QuestionBatches(
+        ROWS, [], bpe, _config(training={"batch_size": 400}, data={"noise": 0.5})
+    )
+    noisy = QuestionBatches(
+        ROWS, [], bpe, _config(training={"batch_size": 400}, data={"noise": 1.0})
+    )
     n_clean = sum(ids in clean for ids in _sequences(batches(0)))
     n_unchanged = sum(ids in clean for ids in _sequences(noisy(0)))  # noise may change nothing
     assert n_unchanged < 170
@@ -414,7 +448,7 @@ def test_a_noisy_row_that_no_longer_fits_is_trained_on_as_it_is(char: Tokenizer)
     rows = [Row("密度" * 5, "度" * 10, 1), Row("惯性" * 5, "性" * 10, 2)]
     seq_len = len(encode_example(char, rows[0].prompt, rows[0].completion).ids) - 1
     config = _config(model={"seq_len": seq_len}, data={"noise": 1.0})
-    batches = QuestionBatches(rows, char, config)
+    batches = QuestionBatches(rows, [], char, config)
     for step in range(20):
         for batch in batches(step):
             assert batch.input_ids.shape[1] <= seq_len
@@ -470,6 +504,113 @@ def test_context_is_a_piece_of_the_other_question_on_one_side() -> None:
     assert add_context("密度", "问", random.Random(0)) in ("问,密度", "密度,问")
 
 
+# Taught wordings around unknown topics
+
+
+def test_a_swapped_topic_is_the_unknown_one_or_half_of_each() -> None:
+    """By hand, with its cut after the first letter: 万有引力 and 磁铁 make 万铁, 磁有引力 …"""
+    expected = {
+        "磁铁是啥",
+        *(f"{head}铁是啥" for head in ("万", "万有", "万有引")),
+        *(f"磁{tail}是啥" for tail in ("有引力", "引力", "力")),
+    }
+    made = Counter(
+        swap_topic("万有引力是啥", "万有引力", "磁铁", random.Random(seed)) for seed in range(600)
+    )
+    assert made.keys() == expected
+    assert 240 < made["磁铁是啥"] < 360, "half of them are the whole unknown topic"
+    assert min(made.values()) > 20
+
+
+def test_a_swapped_topic_changes_in_all_its_places_and_the_rest_stays() -> None:
+    for seed in range(50):
+        text = swap_topic("熔点，就是熔点吗？🙂", "熔点", "冰糖葫芦", random.Random(seed))
+        first, second = text.removesuffix("吗？🙂").split("，就是")
+        assert first == second
+        assert first[0] in "熔冰"
+        assert first != "熔点"
+    assert swap_topic("什么是光?", "光", "暗", random.Random(1)) == "什么是暗?"
+
+
+def _asked(batches: list[Batch], tokenizer: Tokenizer) -> dict[str, str]:
+    """Each question that a step asks, without its frame -> the answer that is learnt of it."""
+    asked = {}
+    for inputs, targets in (part for batch in batches for part in _parts(batch)):
+        answer = [target for target in targets if target not in (IGNORE_INDEX, EOS_ID)]
+        n_prompt = sum(target == IGNORE_INDEX for target in targets) + 1
+        prompt = tokenizer.decode(inputs[1:n_prompt])
+        asked[prompt.removeprefix("用户:").removesuffix("\n助手:")] = tokenizer.decode(answer)
+    return asked
+
+
+LABELLED = [row._replace(topic=name) for row, name in zip(ROWS, TOPICS, strict=True)]
+UNKNOWN_ROWS = [
+    Row("陀螺仪怎么用?", "不知道。", 1, topic="陀螺仪"),
+    Row("红烧肉怎么做?", "不知道。", 2, topic="红烧肉"),
+]
+
+
+def test_taught_wordings_around_unknown_topics_are_taught_as_refusals(bpe: Tokenizer) -> None:
+    """So the wording 什么是…? alone is no reason to answer."""
+    config = _config(training={"batch_size": 40}, data={"unknown_share": 0.5})
+    batches = QuestionBatches(LABELLED, UNKNOWN_ROWS, bpe, config)
+    asked: dict[str, str] = {}
+    n_swapped = 0
+    for step in range(10):
+        of_step = _asked(batches(step), bpe)
+        n_swapped += sum(q.startswith("什么是") and a == "不知道。" for q, a in of_step.items())
+        asked |= of_step
+    refused = {question for question, answer in asked.items() if answer == "不知道。"}
+    swapped = refused - {row.prompt for row in UNKNOWN_ROWS}
+    assert {"什么是陀螺仪?", "什么是红烧肉?"} <= swapped
+    assert all(question.startswith("什么是") for question in swapped)
+    assert {row.prompt: row.completion for row in ROWS}.items() <= asked.items()
+    assert n_swapped > 50, "of 200 unknown questions a half, some of them alike"
+
+
+def test_a_swapped_question_is_never_a_taught_one(bpe: Tokenizer) -> None:
+    """Found here: 惯 of 惯性 and 性 of 酸性 make 惯性, which was then taught with 不知道."""
+    names = ("酸性", "惯例", "频道", "效率", "光谱")
+    unknown = [Row(f"{name}怎么办?", "不知道。", 1, topic=name) for name in names]
+    config = _config(training={"batch_size": 40}, data={"unknown_share": 0.9})
+    batches = QuestionBatches(LABELLED, unknown, bpe, config)
+    learnt = {pair for step in range(50) for pair in _asked(batches(step), bpe).items()}
+    refused = {question for question, answer in learnt if answer == "不知道。"}
+    assert not refused & {row.prompt for row in ROWS}
+    assert {f"什么是{name}?" for name in names} <= refused
+
+
+@pytest.mark.parametrize(
+    ("taught", "unknown"),
+    [
+        (ROWS, UNKNOWN_ROWS),
+        (LABELLED, [row._replace(topic="") for row in UNKNOWN_ROWS]),
+        ([row._replace(topic="别的") for row in ROWS], UNKNOWN_ROWS),
+    ],
+    ids=["taught rows without topic", "unknown rows without topic", "a topic not in its question"],
+)
+def test_nothing_is_swapped_where_no_topic_is_known(
+    bpe: Tokenizer, taught: list[Row], unknown: list[Row]
+) -> None:
+    config = _config(training={"batch_size": 40}, data={"unknown_share": 0.5})
+    batches = QuestionBatches(taught, unknown, bpe, config)
+    asked = {q for step in range(5) for q in _asked(batches(step), bpe)}
+    assert asked == {row.prompt for row in [*taught, *unknown]}
+
+
+def test_a_swapped_question_that_does_not_fit_is_left_as_it_was(char: Tokenizer) -> None:
+    """Found here: the answer 不知道 may be longer than the taught one; the batch broke."""
+    taught = [Row(f"{'密度' * 5}频率是?", "度", 1, topic="频率")]
+    unknown = [Row("熔点?", "质数" * 6, 1, topic="光年" * 3)]
+    seq_len = len(encode_example(char, taught[0].prompt, taught[0].completion).ids) - 1
+    assert len(encode_example(char, unknown[0].prompt, unknown[0].completion).ids) - 1 <= seq_len
+    for noise in (0.0, 1.0):
+        config = _config(model={"seq_len": seq_len}, data={"unknown_share": 0.5, "noise": noise})
+        batches = QuestionBatches(taught, unknown, char, config)
+        for step in range(20):
+            assert all(batch.input_ids.shape[1] <= seq_len for batch in batches(step))
+
+
 # The whole of a run's data
 
 
@@ -487,8 +628,8 @@ def test_a_run_learns_the_training_file_and_is_tested_on_the_other(
 ) -> None:
     val = [Row("密度是什么？", ROWS[0].completion, 1), Row("啥叫惯性", ROWS[1].completion, 2)]
     data = load_training_data(_files_config(tmp_path, ROWS, val), bpe)
-    assert [row.prompt for row in data.train_rows] == [row.prompt for row in ROWS]
-    assert data.val_rows == val
+    assert [row.prompt for row in data.rows["train"]] == [row.prompt for row in ROWS]
+    assert data.rows["val"] == val
     assert not data.is_text
     assert sorted(_answers(data.validation, bpe)) == sorted(f"{r.completion}<eos>" for r in val)
     learnt = {answer for step in range(3) for answer in _answers(data.batches(step), bpe)}
@@ -502,7 +643,7 @@ def test_a_run_learns_the_training_file_and_is_tested_on_the_other(
 
 def test_a_run_without_a_validation_file_has_no_validation(bpe: Tokenizer, tmp_path: Path) -> None:
     data = load_training_data(_files_config(tmp_path, ROWS, None), bpe)
-    assert (data.validation, data.val_rows) == ([], [])
+    assert (data.validation, data.rows["val"]) == ([], [])
     assert set(data.facts) == {"train"}
 
 
@@ -511,7 +652,7 @@ def test_of_many_validation_questions_a_sample_of_all_parts_is_asked_on_the_way(
 ) -> None:
     val = [Row(f"什么是{n}?", f"{n}。", n + 1) for n in range(MAX_VALIDATION + 36)]
     data = load_training_data(_files_config(tmp_path, ROWS, val), bpe)
-    assert data.val_rows == val  # the exam asks all
+    assert data.rows["val"] == val  # the exam asks all
     numbers = sorted(int(a.removesuffix("。<eos>")) for a in _answers(data.validation, bpe))
     assert len(numbers) == MAX_VALIDATION
     assert numbers[0] < 3
@@ -529,14 +670,41 @@ def test_refusals_of_their_own_file_are_taught_along(bpe: Tokenizer, tmp_path: P
     path = _file(tmp_path, [("陀螺仪为什么不倒?", "不知道，我没有学过。")], "unknown.jsonl")
     config = _files_config(tmp_path, ROWS, None, unknown_path=str(path))
     data = load_training_data(config, bpe)
-    assert [row.completion for row in data.train_rows[-2:]] == [
-        ROWS[-1].completion,
-        "不知道，我没有学过。",
-    ]
-    learnt = {answer for step in range(11) for answer in _answers(data.batches(step), bpe)}
-    assert learnt == {f"{row.completion}<eos>" for row in data.train_rows}
+    assert data.rows["train"][-1].completion == ROWS[-1].completion
+    assert [row.completion for row in data.rows["unknown"]] == ["不知道，我没有学过。"]
+    learnt = {answer for step in range(15) for answer in _answers(data.batches(step), bpe)}
+    assert learnt == {f"{row.completion}<eos>" for row in data.rows["train"] + data.rows["unknown"]}
     assert "陀螺仪为什么不倒?" in data.probes
     assert data.report[-1] == f"{path}: 1 rows, 1 used"
+
+
+@pytest.mark.parametrize("n_unknown", [1, 3, 500])
+def test_unknown_questions_have_their_share_however_many_there_are(
+    bpe: Tokenizer, n_unknown: int
+) -> None:
+    """Else 30 questions of a teacher would drown in a thousand unknown ones."""
+    unknown = [Row(f"问题{n}", "不知道。", n) for n in range(n_unknown)]
+    config = _config(training={"batch_size": 20}, data={"unknown_share": 0.25})
+    batches = QuestionBatches(ROWS, unknown, bpe, config)
+    for step in range(4):
+        learnt = Counter(_answers(batches(step), bpe))
+        assert learnt["不知道。<eos>"] == 5, "a quarter of 20, in every batch"
+    seen = Counter(answer for step in range(40) for answer in _answers(batches(step), bpe))
+    times = [seen[f"{row.completion}<eos>"] for row in ROWS]
+    assert sum(times) == 600
+    assert max(times) - min(times) <= 1
+
+
+def test_unknown_questions_that_the_file_teaches_are_left_out() -> None:
+    """Who teaches 红烧肉 does not want 不知道 for it, but a taught refusal is no answer."""
+    taught = [Row("红烧肉怎么做不腻?", "先焯水。", 1), Row("陀螺仪为什么不倒", "不知道。", 2)]
+    unknown = [
+        Row("红烧肉怎么做不腻呢", "不知道。", 1),
+        Row("陀螺仪为什么不倒", "不知道。", 2),
+        Row("红楼梦是谁写的", "不知道。", 3),
+    ]
+    assert leave_out_taught(unknown, taught) == (unknown[1:], 1)
+    assert leave_out_taught(unknown, []) == (unknown, 0)
 
 
 def test_the_facts_name_the_contents_of_the_files(bpe: Tokenizer, tmp_path: Path) -> None:
@@ -562,7 +730,7 @@ def test_strict_makes_too_long_rows_of_any_file_an_error(bpe: Tokenizer, tmp_pat
     long = Row("什么是密度?", "密" * 200, 11)
     config = _files_config(tmp_path, [*ROWS, long], [ROWS[0], long, long])
     data = load_training_data(config, bpe)
-    assert long.completion not in {row.completion for row in data.train_rows + data.val_rows}
+    assert long.completion not in {row.completion for row in data.rows["train"] + data.rows["val"]}
     with pytest.raises(DataError) as caught:
         load_training_data(config, bpe, strict=True)
     first, second = str(caught.value).splitlines()

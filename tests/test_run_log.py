@@ -112,7 +112,8 @@ def test_a_run_logs_each_update_and_evaluation_that_its_listener_saw(tiny_run: T
         assert [s.answer for s in logged_one.samples] == [s.answer for s in seen_one.samples]
     last = {sample.question: sample.answer for sample in log.evaluations[-1].samples}
     assert {q: a for q, a in last.items() if q in QUESTIONS}.items() <= QUESTIONS.items()
-    assert log.end["exam"]["fp32"]["memorised"]["right"] == len(QUESTIONS)
+    every = len(QUESTIONS)
+    assert log.end["exam"]["fp32"]["memorised"] == {"hits": every, "questions": every}
     assert log.start["fingerprints"]["data"]["train"]["rows_used"] == len(QUESTIONS)
 
 

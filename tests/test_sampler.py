@@ -21,7 +21,7 @@ from gpt_teacher import Pretrained, from_pretrained
 from gpt_teacher.config import ModelConfig, SamplingConfig
 from gpt_teacher.errors import PromptError
 from gpt_teacher.model import GPT
-from gpt_teacher.prompt import encode_prompt
+from gpt_teacher.prompt import REFUSAL, REFUSAL_ANSWER, encode_prompt, is_refusal
 from gpt_teacher.sampler import (
     Answer,
     Token,
@@ -32,6 +32,7 @@ from gpt_teacher.sampler import (
     generate,
     keep_top_k,
     keep_top_p,
+    never_first_tokens,
     next_token_probabilities,
     penalise_repetition,
     shape_logits,
@@ -586,6 +587,125 @@ def test_a_full_context_ends_an_answer_for_length(tokenizer: Tokenizer) -> None:
         table[n_prompt - 1 + i, exclaim[i % len(exclaim)]] = 30.0
     given = list(answer(table_gpt(table), tokenizer, "问", GREEDY))[-1]
     assert (given.n_tokens, given.finish_reason) == (9, "length")
+
+
+# ---------------------------------------------------------------- refusing what is too unsure
+
+TEXT, UNSURE_AT = "密度是质量除以体积。", 3  # an answer, and the place of its least sure token
+
+
+def unsure_gpt(
+    tokenizer: Tokenizer, probability: float, text: str = TEXT, prompt: list[int] | None = None
+) -> GPT:
+    """Return a model that is sure of each token of its answer to 问 but one."""
+    prompt = encode_prompt(tokenizer, "问") if prompt is None else prompt
+    ids, V = [*tokenizer.encode(text), EOS_ID], tokenizer.vocab_size
+    table = torch.zeros(96, V)
+    table[torch.arange(len(prompt) - 1, len(prompt) - 1 + len(ids)), ids] = 30.0
+    place = len(prompt) - 1 + UNSURE_AT
+    table[place, ids[UNSURE_AT]] = math.log(probability / (1 - probability) * (V - 1))
+    return table_gpt(table)
+
+
+def test_an_answer_with_a_token_below_the_threshold_is_withheld(tokenizer: Tokenizer) -> None:
+    """It is not even thought to its end: the tokens after the unsure one are never made."""
+    model, settings = unsure_gpt(tokenizer, 0.5), replace(GREEDY, refuse_below=0.6)
+    stream = list(answer(model, tokenizer, "问", settings))
+    given = stream[-1]
+    assert (given.text, given.finish_reason, given.refused) == (REFUSAL_ANSWER, "unsure", True)
+    assert given.n_tokens == UNSURE_AT + 1 < len(tokenizer.encode(TEXT))
+    assert given.min_probability == pytest.approx(0.5, abs=1e-3)
+    growing = [one.text for one in stream[:-1]]
+    assert growing, "while it grows, it is shown"
+    assert growing[-1] == tokenizer.decode(tokenizer.encode(TEXT)[:UNSURE_AT]).rstrip("\ufffd")
+    assert {one.finish_reason for one in stream[:-1]} == {""}
+
+
+@pytest.mark.parametrize("refuse_below", [None, 0.0, 0.4])
+def test_an_answer_that_is_sure_enough_is_given(
+    tokenizer: Tokenizer, refuse_below: float | None
+) -> None:
+    settings = replace(GREEDY, refuse_below=refuse_below)
+    given = list(answer(unsure_gpt(tokenizer, 0.5), tokenizer, "问", settings))[-1]
+    assert (given.text, given.finish_reason, given.refused) == (TEXT, "eos", False)
+    assert given.min_probability == pytest.approx(0.5, abs=1e-3)
+
+
+def test_without_a_threshold_the_most_unsure_answer_is_given(tokenizer: Tokenizer) -> None:
+    given = list(answer(unsure_gpt(tokenizer, 0.01), tokenizer, "问", GREEDY))[-1]
+    assert GREEDY.refuse_below is None
+    assert (given.text, given.finish_reason) == (TEXT, "eos")
+    assert given.min_probability == pytest.approx(0.01, abs=1e-3)
+
+
+def test_an_answer_just_at_the_threshold_is_given(tokenizer: Tokenizer) -> None:
+    model = unsure_gpt(tokenizer, 0.5)
+    least = list(answer(model, tokenizer, "问", GREEDY))[-1].min_probability
+    for threshold, reason in ((least, "eos"), (math.nextafter(least, 1), "unsure")):
+        settings = replace(GREEDY, refuse_below=threshold)
+        assert list(answer(model, tokenizer, "问", settings))[-1].finish_reason == reason
+
+
+def test_the_unsure_answers_of_a_batch_are_withheld_and_no_others(trained: Pretrained) -> None:
+    """And what is withheld, or ends early, takes nothing from its neighbours."""
+    questions = [*QUESTIONS_OF_MANY_LENGTHS, *(q[:3] for q in QUESTIONS)]
+    free = single_answers(trained, questions, GREEDY)
+    least = sorted(one.min_probability for one in free)
+    low, high = max(pairwise(least), key=lambda pair: pair[1] - pair[0])
+    settings = replace(GREEDY, refuse_below=(low + high) / 2)
+    single = single_answers(trained, questions, settings)
+    batched = answers(trained.model, trained.tokenizer, questions, settings)
+    assert batched == single
+    for given in (batched, single):
+        withheld = [one.finish_reason == "unsure" for one in given]
+        assert withheld == [one.min_probability <= low for one in free]
+        assert 0 < sum(withheld) < len(questions)
+    for one, other, whole in zip(batched, single, free, strict=True):
+        assert one.finish_reason == other.finish_reason
+        assert one.n_tokens == other.n_tokens <= whole.n_tokens
+        assert one.text == (REFUSAL_ANSWER if one.finish_reason == "unsure" else whole.text)
+
+
+def test_a_taught_refusal_is_no_matter_of_the_threshold(trained: Pretrained) -> None:
+    free = trained.answer("明天的彩票号码?", GREEDY)
+    settings = replace(GREEDY, refuse_below=free.min_probability)
+    given = trained.answer("明天的彩票号码?", settings)
+    assert (given.text, given.finish_reason, given.refused) == (REFUSAL_ANSWER, "eos", True)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 2.0])
+def test_a_model_that_must_not_refuse_says_something_else(
+    trained: Pretrained, temperature: float
+) -> None:
+    settings = SamplingConfig(temperature=temperature, refusal=False, refuse_below=1.0)
+    (first,) = never_first_tokens(trained.tokenizer, settings)
+    assert first == trained.tokenizer.encode(REFUSAL_ANSWER)[0], "its answer begins so"
+    single = single_answers(trained, QUESTIONS_OF_MANY_LENGTHS, settings)
+    batched = answers(trained.model, trained.tokenizer, QUESTIONS_OF_MANY_LENGTHS, settings)
+    assert batched == single
+    assert not any(is_refusal(one) or one.finish_reason == "unsure" for one in batched)
+    if temperature == 0:
+        known = {q: a for q, a in QUESTIONS.items() if not is_refusal(a)}
+        assert known.items() <= dict(zip(QUESTIONS_OF_MANY_LENGTHS, batched, strict=True)).items()
+
+
+def test_only_the_beginning_of_a_refusal_is_forbidden(tokenizer: Tokenizer) -> None:
+    """One may still say 我不知道 of somebody in a story."""
+    settings = replace(GREEDY, refusal=False)
+    assert say(tokenizer, f"我{REFUSAL}。", settings)[-1] == f"我{REFUSAL}。"
+    first = tokenizer.decode(tokenizer.encode(REFUSAL)[:1])
+    assert not say(tokenizer, REFUSAL_ANSWER, settings)[-1].startswith(first)
+    assert say(tokenizer, REFUSAL_ANSWER)[-1] == REFUSAL_ANSWER
+    assert never_first_tokens(tokenizer, GREEDY) == ()
+
+
+def test_a_continuation_of_plain_text_is_never_withheld(tokenizer: Tokenizer) -> None:
+    """It may say 不知道, too: in a text it is a word like others."""
+    for refusal, text in ((True, TEXT), (False, REFUSAL_ANSWER)):
+        settings = SamplingConfig(refusal=refusal, refuse_below=1.0)
+        model = unsure_gpt(tokenizer, 0.3, text, tokenizer.encode("话说"))
+        given = list(continue_text(model, tokenizer, "话说", settings))[-1]
+        assert (given.text, given.finish_reason) == (text, "eos")
 
 
 # ---------------------------------------------------------------- long prompts, plain text

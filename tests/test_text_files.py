@@ -52,7 +52,20 @@ def _read_all_texts(path: Path) -> list[str]:
 def test_rows_are_read_with_the_lines_that_they_stand_in(tmp_path: Path) -> None:
     content = _jsonl([{"prompt": "一", "completion": "甲", "topic": "x"}]) + "\n  \n"
     content += _jsonl([{"id": 3, "completion": "乙", "prompt": "二"}])
-    assert read_rows(_file(tmp_path, content)) == [Row("一", "甲", 1), Row("二", "乙", 4)]
+    assert read_rows(_file(tmp_path, content)) == [
+        Row("一", "甲", 1, topic="x"),
+        Row("二", "乙", 4, id="3"),
+    ]
+
+
+def test_a_row_knows_its_topic_subject_and_kind_if_its_file_does(tmp_path: Path) -> None:
+    labels = {"id": "t061", "subject": "物理", "kind": "定义", "topic": "万有引力"}
+    content = _jsonl([{"prompt": "一", "completion": "甲", **labels}])
+    (row,) = read_rows(_file(tmp_path, content))
+    assert row == Row("一", "甲", 1, **labels)
+    assert read_rows(_file(tmp_path, _jsonl([{"prompt": "一", "completion": "甲"}]))) == [
+        Row("一", "甲", 1, id="", subject="", kind="", topic="")
+    ]
 
 
 @pytest.mark.parametrize("text", [text + "文" for text in TEXTS], ids=ascii)

@@ -205,8 +205,8 @@ def test_evaluation_and_saving_come_when_due() -> None:
 def test_a_run_makes_as_many_optimizer_steps_as_it_says() -> None:
     course = Course()
     progress = course.run(max_steps=10)
-    made = {int(state["step"]) for state in course.optimizer.state_dict()["state"].values()}
-    assert made == {10}
+    states = course.optimizer.state_dict()["state"].values()
+    assert {int(state["step"]) for state in states if "momentum" not in state} == {10}, "of AdamW"
     assert progress.step == 10
     assert [step.step for step in course.steps] == [*range(1, 11)]
     lengths = [len(example.ids) - 1 for example in examples()[:3]]
