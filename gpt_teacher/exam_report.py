@@ -169,11 +169,11 @@ def comparison_lines(reports: list[Report], replies: list[Replies], names: list[
         columns[name] = _table_scores(next(iter(report["models"].values())))
     lines = score_table(columns)
     marks = [
-        {one.row.prompt: one.right(report["refuse_below"]) for one in given.all()}
+        {(r.row.prompt, r.row.completion): r.right(report["refuse_below"]) for r in given.all()}
         for report, given in zip(reports, replies, strict=True)
     ]
     for name, own, other in zip(names, marks, marks[::-1], strict=True):
-        only = [q for q, right in own.items() if right and other.get(q) is False]
+        only = [key[0] for key, right in own.items() if right and other.get(key) is False]
         lines += ["", f"only {name} is right: {len(only)} questions"]
         lines += [f"  {question}" for question in only[:MAX_LISTED]]
     return lines

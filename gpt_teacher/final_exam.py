@@ -147,10 +147,11 @@ def answer_paper(model: GPT, tokenizer: Tokenizer, paper: Paper) -> Replies:
 
 def score_table(scores: dict[str, dict[str, Score]]) -> list[str]:
     """Return the lines of a table: the four numbers, a column for each model. 四个数字的表。"""
-    table = [f"{'':18}" + "".join(f"{name:>20}" for name in scores)]
+    width = max(20, *(len(name) + 2 for name in scores))
+    table = [f"{'':18}" + "".join(f"{name:>{width}}" for name in scores)]
     for key in FOUR_NUMBERS:
         cells = [str(of_model[key]) if key in of_model else "-" for of_model in scores.values()]
-        table.append(f"{key.replace('_', ' '):18}" + "".join(f"{cell:>20}" for cell in cells))
+        table.append(f"{key.replace('_', ' '):18}" + "".join(f"{cell:>{width}}" for cell in cells))
     return table
 
 
