@@ -82,7 +82,8 @@ class TrainingConfig(Section):
     weight_decay: float = 0.01
     beta2: float = 0.99  # decay of AdamW's mean of squared gradients
     max_grad_norm: float = 1.0
-    max_steps: int = 1_400  # updates; --minutes plans them from the clock instead
+    question_weight: float = 0.0  # of a question's own tokens in the loss; an answer's have 1
+    max_steps: int = 1_500  # updates; --minutes plans them from the clock instead
     warmup_steps: int = 30
     eval_interval: int = 90  # updates between evaluations; the state is saved then, too
     early_stop: int = 0  # evaluations without a better val loss before stopping; 0 = never
@@ -106,6 +107,7 @@ class TrainingConfig(Section):
             ("weight_decay", self.weight_decay >= 0, "0 or more"),
             ("beta2", 0 < self.beta2 < 1, "between 0 and 1"),
             ("max_grad_norm", self.max_grad_norm > 0, "above 0"),
+            ("question_weight", 0 <= self.question_weight <= 1, "from 0 to 1"),
             ("max_steps", self.max_steps >= 1, "1 or more updates"),
             ("warmup_steps", self.warmup_steps >= 0, "0 or more updates"),
             ("eval_interval", self.eval_interval >= 1, "1 or more updates"),
@@ -132,6 +134,7 @@ class DataConfig(Section):
     format: Literal["instruct", "lm"] = "instruct"
     keep_duplicates: bool = False
     noise: float = 0.0  # share of noisy training questions at the start; fades on the way
+    short_answers: float = 0.0  # share of samples cut after the answer's first tokens, till then
     val_fraction: float = 0.1  # lm without val_path: the last share of the text is for validation
     cache_dir: str = "runs/cache"  # encoded lm text
 
@@ -141,6 +144,7 @@ class DataConfig(Section):
             ("train_path", bool(self.train_path.strip()), "the name of a file"),
             ("unknown_share", 0 <= self.unknown_share < 1, "at least 0 and below 1"),
             ("noise", 0 <= self.noise <= 1, "from 0 to 1"),
+            ("short_answers", 0 <= self.short_answers <= 1, "from 0 to 1"),
             ("val_fraction", 0 < self.val_fraction < 1, "between 0 and 1"),
         ]
 

@@ -27,11 +27,13 @@ class Batch(NamedTuple):
     input_ids: Tensor  # (B, T)
     targets: Tensor  # (B, T): the next token, or IGNORE_INDEX
     sequence: Tensor | None = None  # (B, T): its number in the row; None = one sequence a row
+    question: Tensor | None = None  # (B, T): the next token inside a question, or IGNORE_INDEX
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on a device. 移到设备上。"""
         sequence = None if self.sequence is None else self.sequence.to(device)
-        return Batch(self.input_ids.to(device), self.targets.to(device), sequence)
+        question = None if self.question is None else self.question.to(device)
+        return Batch(self.input_ids.to(device), self.targets.to(device), sequence, question)
 
 
 @dataclass(frozen=True)
@@ -40,23 +42,32 @@ class LossSum:
 
     total: Tensor  # nats, a scalar
     count: int
+    aside: Tensor | float = 0.0  # learnt along with it, but no part of the loss that is reported
 
 
-def next_token_loss(model: GPT, batch: Batch) -> LossSum:
+def next_token_loss(model: GPT, batch: Batch, question_weight: float = 0.0) -> LossSum:
     """Return the summed cross-entropy of the targets, in nats. 下一词元的交叉熵。
 
     Only positions with a target pass through the output layer: the rest of the logits, more than
-    half in question answering, would be computed for nothing.
+    half in question answering, would be computed for nothing. With a question_weight, the tokens of
+    the questions are learnt along with the answers, each counting so much.
     """
-    learnt = batch.targets != IGNORE_INDEX  # (B, T)
-    hidden = model.hidden_states(batch.input_ids, sequence=batch.sequence)[learnt]  # (N, C)
-    targets = batch.targets[learnt]  # (N,)
+    hidden = model.hidden_states(batch.input_ids, sequence=batch.sequence)  # (B, T, C)
+    total, count = _summed_loss(model, hidden, batch.targets)
+    if batch.question is None or not question_weight:
+        return LossSum(total, count)
+    return LossSum(total, count, question_weight * _summed_loss(model, hidden, batch.question)[0])
+
+
+def _summed_loss(model: GPT, hidden: Tensor, targets: Tensor) -> tuple[Tensor, int]:
+    """Return the cross-entropy of targets (B, T) given states (B, T, C), and their number."""
+    learnt = targets != IGNORE_INDEX  # (B, T)
+    hidden, targets = hidden[learnt], targets[learnt]  # (N, C), (N,)
     filling = -len(targets) % TARGET_STEP
-    hidden = F.pad(hidden, (0, 0, 0, filling))
+    logits = model.lm_head(F.pad(hidden, (0, 0, 0, filling))).float()  # (N, V), N rounded up
     filled = F.pad(targets, (0, filling), value=IGNORE_INDEX)
-    logits = model.lm_head(hidden).float()  # (N, V), N rounded up
     total = F.cross_entropy(logits, filled, ignore_index=IGNORE_INDEX, reduction="sum")
-    return LossSum(total, len(targets))
+    return total, len(targets)
 
 
 def token_log_probabilities(model: GPT, batch: Batch) -> Tensor:

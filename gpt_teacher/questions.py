@@ -21,6 +21,7 @@ from gpt_teacher.tokenizer import PAD_ID, Tokenizer
 SWAPPED_SHARE = 0.5  # of the unknown questions: a taught wording around an unknown topic
 LENGTH_STEP = 8  # tokens; finer steps made training slower and its memory twice as large
 NOISY_SHARE = 0.7  # of a run: the noise has faded by then, and the rest is learnt to the letter
+SHORT_ANSWER = 8  # tokens: enough to tell topics apart
 MAX_LISTED = 10  # lines named in one sentence of a report
 
 
@@ -119,8 +120,8 @@ class QuestionBatches:
         """Encode the rows once; noise is made anew for each sample. 编码。"""
         rows = taught + unknown
         self._rows, self._tokenizer, self._n_taught = rows, tokenizer, len(taught)
+        self._training, self._data = config.training, config.data
         self._unknown_share = config.data.unknown_share if unknown else 0.0
-        self._training, self._noise = config.training, config.data.noise
         self._seq_len = config.model.seq_len
         self._examples = [encode_example(tokenizer, r.prompt, r.completion) for r in rows]
         self._swappable = [
@@ -134,14 +135,23 @@ class QuestionBatches:
         """See Batches; the noise fades on the way to max_steps, if given. 某一步的小批。"""
         size, micro = self._training.batch_size, self._training.micro_batch
         done = step / max_steps if max_steps else 0.0
-        noise = self._noise * max(0.0, 1 - done / NOISY_SHARE)
-        examples = [self._sample(step * size + i, noise) for i in range(size)]
+        examples = [self._sample(step * size + i, done) for i in range(size)]
         return [pack(examples[i : i + micro], self._seq_len) for i in range(0, size, micro)]
 
-    def _sample(self, position: int, noise: float) -> Example:
-        """Return the sample at a position of the endless stream of epochs. 第几个样本。"""
-        index = self._index(position)
+    def _sample(self, position: int, done: float) -> Example:
+        """Return the sample at a position of the endless stream of epochs. 第几个样本。
+
+        Choosing the topic takes the first tokens of an answer and is hard to learn; the others
+        follow. So many samples end early, and more questions are seen in the same time.
+        """
         source = random.Random(f"{self._training.seed} {position}")
+        example = self._noisy_sample(position, self._data.noise * (1 - done / NOISY_SHARE), source)
+        if done < NOISY_SHARE and source.random() < self._data.short_answers:
+            return Example(example.ids[: example.n_prompt + SHORT_ANSWER], example.n_prompt)
+        return example
+
+    def _noisy_sample(self, position: int, noise: float, source: random.Random) -> Example:
+        index = self._index(position)
         example, row = self._examples[index], self._rows[index]
         if index >= self._n_taught and source.random() < SWAPPED_SHARE:
             swapped = self._swapped(row, source)
@@ -188,17 +198,18 @@ def pack(examples: list[Example], seq_len: int) -> Batch:
         room[row] -= n_tokens
     T = min(seq_len, -(-(seq_len - min(room)) // LENGTH_STEP) * LENGTH_STEP)
     input_ids = torch.full((len(rows), T), PAD_ID)
-    targets = torch.full((len(rows), T), IGNORE_INDEX)
+    targets, question = (torch.full((len(rows), T), IGNORE_INDEX) for _ in range(2))
     sequence = torch.full((len(rows), T), -1)  # filling is a sequence of its own
     for row, packed in enumerate(rows):
         start = 0
         for number, (ids, n_prompt) in enumerate(packed):
-            end = start + len(ids) - 1
+            end, answer = start + len(ids) - 1, start + n_prompt - 1
             input_ids[row, start:end] = torch.tensor(ids[:-1])
-            targets[row, start + n_prompt - 1 : end] = torch.tensor(ids[n_prompt:])
+            question[row, start:answer] = torch.tensor(ids[1:n_prompt])
+            targets[row, answer:end] = torch.tensor(ids[n_prompt:])
             sequence[row, start:end] = number
             start = end
-    return Batch(input_ids, targets, sequence)
+    return Batch(input_ids, targets, sequence, question)
 
 
 def collate(examples: list[Example]) -> Batch:

@@ -71,7 +71,8 @@ def update(
     loss_sum, n_targets, n_tokens = 0.0, 0, 0
     for batch in micro_batches:
         part = objective(model, batch.to(model.device))  # a sum, never a mean
-        part.total.backward()  # type: ignore[no-untyped-call]  # gradients add up over micro-batches ...
+        whole = part.total + part.aside
+        whole.backward()  # type: ignore[no-untyped-call]  # gradients add up over micro-batches ...
         loss_sum, n_targets = loss_sum + part.total.item(), n_targets + part.count
         n_tokens += int((batch.input_ids != PAD_ID).sum())
     for parameter in model.parameters():

@@ -107,7 +107,7 @@ class TrainingRun:
         """Return the loss to train on; matrix products in the precision of the run. 训练目标。"""
         reduced = self.config.training.precision == "bfloat16"
         with torch.autocast(model.device.type, torch.bfloat16, enabled=reduced):
-            return next_token_loss(model, batch)
+            return next_token_loss(model, batch, self.config.training.question_weight)
 
     def evaluate(self, step: int) -> float | None:
         """Log and show the validation loss and the probe questions. 评估。"""

@@ -92,11 +92,13 @@ def test_the_shipped_config_states_every_default_as_it_is() -> None:
         != getattr(getattr(Config(), section), field.name)
     ]
     assert differs == [
+        "training.question_weight",
         "data.unknown_path",
         "data.test_path",
         "data.unknown_val_path",
         "data.unknown_test_path",
         "data.noise",
+        "data.short_answers",
     ]
 
 

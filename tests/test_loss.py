@@ -114,6 +114,22 @@ def test_a_batch_without_targets_costs_nothing_and_can_be_learnt_from(
     model.zero_grad()
 
 
+def test_the_tokens_of_questions_are_learnt_aside_with_their_weight(
+    model: GPT, batch: Batch
+) -> None:
+    """The loss that is reported is that of the answers; the gradient is that of both."""
+    question = torch.full_like(batch.targets, IGNORE_INDEX)
+    question[1, :4] = batch.input_ids[1, 1:5]
+    both = batch._replace(question=question)
+    answers, questions = loss_of(model, batch), loss_of(model, Batch(batch.input_ids, question))
+    with torch.no_grad():
+        loss, plain = (next_token_loss(model, both, question_weight=w) for w in (0.25, 0.0))
+    assert loss.count == answers.count
+    assert loss.total.item() == pytest.approx(answers.total.item(), rel=1e-5)
+    assert float(loss.aside) == pytest.approx(0.25 * questions.total.item(), rel=1e-5)
+    assert plain.aside == 0.0
+
+
 def test_token_log_probabilities_are_the_terms_of_the_loss(model: GPT, batch: Batch) -> None:
     with torch.no_grad():
         logits = model(batch.input_ids)

@@ -37,6 +37,7 @@ from gpt_teacher.noise import (
 from gpt_teacher.prompt import Example, encode_example, encode_prompt, normalise
 from gpt_teacher.questions import (
     MAX_LISTED,
+    SHORT_ANSWER,
     QuestionBatches,
     collate,
     load_questions,
@@ -363,6 +364,11 @@ def test_sequences_are_packed_by_hand() -> None:
         [nothing, 32, 1, nothing, 1, nothing, nothing],
     ]
     assert batch.sequence.tolist() == [[0, 0, 0, 0, 0, 1, 1], [0, 0, 0, 1, 1, -1, -1]]
+    assert batch.question is not None
+    assert batch.question.tolist() == [
+        [21, 22, 23, nothing, nothing, nothing, nothing],
+        [31, nothing, nothing, 41, nothing, nothing, nothing],
+    ]
 
 
 def test_little_of_a_packed_batch_is_filling(bpe: Tokenizer) -> None:
@@ -392,6 +398,23 @@ def test_the_noise_fades_to_nothing_at_the_end(bpe: Tokenizer) -> None:
     assert share_of_noisy(0, 100) > 0.5
     assert share_of_noisy(99, 100) < 0.05
     assert share_of_noisy(50, 100) < share_of_noisy(0, 100)
+
+
+def test_short_answers_are_whole_ones_cut_off_until_the_noise_has_faded(bpe: Tokenizer) -> None:
+    examples = [encode_example(bpe, row.prompt, row.completion) for row in ROWS]
+    whole = {tuple(one.ids[:-1]) for one in examples}
+    short = {tuple(one.ids[: one.n_prompt + SHORT_ANSWER - 1]) for one in examples}
+    assert not whole & short, "all answers are longer"
+    config = _config(training={"batch_size": 200}, data={"short_answers": 0.6})
+    batches = QuestionBatches(ROWS, [], bpe, config)
+
+    def share_of_short(step: int) -> float:
+        given = [tuple(ids) for ids in _sequences(batches(step, 100))]
+        assert {*given} <= whole | short
+        return sum(ids in short for ids in given) / len(given)
+
+    assert 0.45 < share_of_short(10) < 0.75
+    assert share_of_short(71) == 0.0
 
 
 def test_padding_stands_at_the_end_and_is_never_learnt(bpe: Tokenizer) -> None:
