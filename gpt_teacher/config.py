@@ -83,7 +83,7 @@ class TrainingConfig(Section):
     beta2: float = 0.99  # decay of AdamW's mean of squared gradients
     max_grad_norm: float = 1.0
     question_weight: float = 0.0  # of a question's own tokens in the loss; an answer's have 1
-    max_steps: int = 1_500  # updates; --minutes plans them from the clock instead
+    max_steps: int = 1_400  # updates; --minutes plans them from the clock instead
     warmup_steps: int = 30
     eval_interval: int = 90  # updates between evaluations; the state is saved then, too
     early_stop: int = 0  # evaluations without a better val loss before stopping; 0 = never

@@ -11,6 +11,8 @@ import bisect
 from itertools import pairwise
 from typing import NamedTuple
 
+UNKNOWN_SHARE = 0.25  # of the questions that a class asks, as of those that the model is taught
+
 
 class Point(NamedTuple):
     """What a threshold does to a set of questions. 某个门槛的效果。"""
@@ -31,9 +33,10 @@ class Outcome(NamedTuple):
 def fit_threshold(known: list[Outcome], unknown: list[Outcome]) -> float:
     """Return the threshold that does most good. 拟合门槛。
 
-    The good of a threshold is the share of the known questions that get their right answer, plus
-    the share of the unknown questions that are refused. Candidates lie half-way between two
-    neighbouring probabilities; of equally good ones the smallest. Without questions it is 0.
+    The good of a threshold is the expected share of right replies: known questions that get their
+    right answer, and unknown ones that are refused, in the shares in which a class asks them.
+    Candidates lie half-way between two neighbouring probabilities; of equally good ones the
+    smallest. Without questions it is 0.
     """
     if not known or not unknown:
         return 0.0
@@ -45,7 +48,8 @@ def fit_threshold(known: list[Outcome], unknown: list[Outcome]) -> float:
     def good(threshold: float) -> float:
         n_kept = len(kept) - bisect.bisect_left(kept, threshold)
         n_caught = bisect.bisect_left(caught, threshold)
-        return round(n_kept / len(known) + n_caught / len(unknown), 9)
+        share_right = (1 - UNKNOWN_SHARE) * n_kept / len(known)
+        return round(share_right + UNKNOWN_SHARE * n_caught / len(unknown), 9)
 
     return max(candidates, key=lambda threshold: (good(threshold), -threshold))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from gpt_teacher.exam import (
     Replies,
     Reply,
@@ -110,10 +112,7 @@ def test_a_topic_is_named_by_the_file_or_by_its_answer() -> None:
 
 
 def test_the_threshold_is_fitted_on_known_and_unknown_replies() -> None:
-    """Right at 0.9 and 0.3, an unknown one answered at 0.8: refusing it costs half, gains all."""
-    known = [
-        RIGHT,
-        UNSURE,
-        reply(REFUSAL_ANSWER, "密度", 0.95),
-    ]  # the last one is no known question
-    assert calibrate(known, [reply(REFUSAL_ANSWER, "密度", 0.8)]) == 0.8500000000000001
+    """Right at 0.9 and, one of five, at 0.3; an unknown one at 0.8: refusing it gains more."""
+    no_known_question = reply(REFUSAL_ANSWER, "密度", 0.95)
+    known = [*[RIGHT] * 4, UNSURE, no_known_question]
+    assert calibrate(known, [reply(REFUSAL_ANSWER, "密度", 0.8)]) == pytest.approx(0.85)
