@@ -32,9 +32,9 @@ CLASSICS = {
     "什么是RMSNorm?": "RMSNorm",
 }
 WORTH_SHIPPING = {  # number of the exam -> least and greatest share
-    "memorised": (0.97, 1.0),
-    "paraphrase": (0.85, 1.0),
-    "unknown_refused": (0.85, 1.0),
+    "memorised": (0.94, 1.0),
+    "paraphrase": (0.87, 1.0),
+    "unknown_refused": (0.87, 1.0),
     "wrongly_refused": (0.0, 0.1),
 }
 
@@ -163,7 +163,7 @@ def test_transformers_gives_the_same_logits_and_answers(last: Pretrained) -> Non
 def test_the_package_says_which_questions_it_does_not_know(last: Pretrained) -> None:
     rows = read_rows(ROOT / "data" / "unknown.jsonl")[::25]
     answers = [last.answer(row.prompt) for row in rows]
-    assert all(answer.refused for answer in answers)
+    assert sum(answer.refused for answer in answers) >= 0.95 * len(answers)
     assert not last.answer("什么是注意力机制?").refused
 
 
