@@ -1,4 +1,4 @@
-"""The web page: python app.py [--checkpoint FOLDER]. 网页。"""
+"""The web page: python app.py [--checkpoint FOLDER_OR_REPO]. 网页。"""
 
 from __future__ import annotations
 
@@ -6,43 +6,31 @@ import os
 import sys
 from pathlib import Path
 
-from gpt_teacher import SHIPPED, Pretrained, default_checkpoint, from_pretrained
-from gpt_teacher.errors import CheckpointError, TokenizerError
 from gpt_teacher.run_log import LOG_FILE, TrainingLog, read_log
+from scripts import model_options
 from scripts.command_line import DONE, make_parser, read_config, run
 
 
 def main() -> int:
     """Open the model, build the page, serve it. 主程序。"""
     parser = make_parser(__doc__)
-    parser.add_argument("--checkpoint", metavar="FOLDER", help="default: checkpoints, pretrained")
+    model_options.add(parser)
     arguments = parser.parse_args()
     config = read_config(arguments)
     print("正在启动 / starting …", file=sys.stderr)
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
+    from gpt_teacher.views.zero_gpu import prepare_zero_gpu
+
+    prepare_zero_gpu()  # before torch is imported
     from gpt_teacher.machine import set_threads
     from gpt_teacher.views.page import build_page
     from gpt_teacher.views.theme import launch_options
 
     set_threads(config.training.threads)
-    if arguments.checkpoint:
-        teacher = from_pretrained(arguments.checkpoint)
-    else:
-        teacher = open_default(default_checkpoint(config))
+    teacher = model_options.open_for_page(arguments, config)
     page = build_page(teacher, training_log(teacher.folder), config.app.language)
     page.launch(**launch_options(config.app))
     return DONE
-
-
-def open_default(folder: Path) -> Pretrained:
-    """Open the user's own model, or, if it is damaged, the shipped one. 打开默认模型。"""
-    try:
-        return from_pretrained(folder)
-    except (CheckpointError, TokenizerError) as error:
-        if folder == SHIPPED / "last":
-            raise
-        print(f"warning: {error}\nserving {SHIPPED / 'last'} instead", file=sys.stderr)
-        return from_pretrained(SHIPPED / "last")
 
 
 def training_log(folder: Path) -> TrainingLog | None:

@@ -1,7 +1,7 @@
 """GPT Teacher: a GPT that a class trains and looks into. 在课堂上训练、提问、看懂一个 GPT。
 
 from gpt_teacher import from_pretrained
-teacher = from_pretrained("pretrained/last")
+teacher = from_pretrained("pretrained/last")      # or a model of the Hub: "USER/NAME"
 print(teacher.answer("什么是注意力机制?"))
 """
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 SHIPPED = Path(__file__).parent.parent / "pretrained"
+OWN_FOLDERS = ("checkpoints", "pretrained", "runs")  # first parts of names that are no repo's
 
 
 class Nearest(NamedTuple):
@@ -30,15 +31,29 @@ class Nearest(NamedTuple):
     similarity: float  # 0 to 1; 1 = the same but for punctuation
 
 
+class Origin(NamedTuple):
+    """Where a model comes from. 模型的来处。"""
+
+    folder: Path  # on this machine; a model of the Hub lies in its client's cache
+    repo_id: str = ""  # USER/NAME on the Hub; "" = a folder of this machine
+    commit: str = ""  # of the repository
+    note: str = ""  # why it may not be the newest
+
+
 @dataclass(frozen=True)
 class Pretrained:
     """A trained model with all that belongs to it. 训练好的模型。"""
 
-    folder: Path
+    origin: Origin
     model: GPT  # ids (B, T) -> logits (B, T, V)
     tokenizer: Tokenizer
     config: Config
     metrics: dict[str, object]
+
+    @property
+    def folder(self) -> Path:
+        """Return the checkpoint folder. 检查点文件夹。"""
+        return self.origin.folder
 
     def answer(self, question: str, settings: SamplingConfig | None = None) -> Answer:
         """Return the answer to a question: text that also knows how sure the model was. 回答。
@@ -78,20 +93,62 @@ class Pretrained:
         return SimilarQuestions([])
 
 
-def from_pretrained(folder: str | Path) -> Pretrained:
-    """Open a checkpoint folder, quantized or not. 打开一个检查点。
+def from_pretrained(
+    model: str | Path, revision: str | None = None, offline: bool = False
+) -> Pretrained:
+    """Open a checkpoint folder, quantized or not, or a model of the Hub. 打开一个模型。
 
-    Raises CheckpointError if it is missing, incomplete or damaged, TokenizerError if it has a
-    wrong tokenizer.
+    `model` is a folder or USER/NAME, `revision` a branch, tag or commit of the latter (None = the
+    newest). Offline, only what has been downloaded before is opened. Raises CheckpointError if it
+    is missing, incomplete or damaged, TokenizerError if it has a wrong tokenizer, HubError if it
+    does not come from the Hub.
     """
+    return open_origin(locate(model, revision, offline))
+
+
+def locate(
+    model: str | Path,
+    revision: str | None = None,
+    offline: bool = False,
+    **patience: Any,
+) -> Origin:
+    """Return the folder of a model; of the Hub's it is downloaded first. 找到模型的文件夹。
+
+    `patience`: how long, and who is told (hub.pull.pull). Raises HubError.
+    """
+    if is_folder_name(str(model)):
+        return Origin(Path(model).expanduser())
+    from gpt_teacher.errors import HubError
+    from gpt_teacher.hub.pull import pull
+
+    try:
+        return pull(str(model), revision, offline, **patience)
+    except HubError as error:
+        if error.status in (401, 404) and revision is None:
+            raise HubError(f"{error} (there is no folder {model} here, either)") from None
+        raise
+
+
+def is_folder_name(model: str) -> bool:
+    """Tell whether it names a folder, not USER/NAME of the Hub. 是文件夹还是仓库名。
+
+    What exists is a folder, and so is what lies in a folder that exists or starts like a path.
+    """
+    path = Path(model).expanduser()
+    like_a_path = model.startswith((".", "~")) or "\\" in model or model.count("/") != 1
+    is_address = model.startswith(("http://", "https://"))
+    inside = path.parent != Path() and (path.parent.is_dir() or path.parts[0] in OWN_FOLDERS)
+    return not is_address and (path.exists() or path.is_absolute() or like_a_path or inside)
+
+
+def open_origin(origin: Origin) -> Pretrained:
+    """Open the model of a folder. 打开文件夹里的模型。See from_pretrained."""
     from gpt_teacher.checkpoint import build_model, load_checkpoint
     from gpt_teacher.quantize import dequantize
 
-    checkpoint = load_checkpoint(Path(folder))
+    checkpoint = load_checkpoint(origin.folder)
     model = build_model(checkpoint, dequantize(checkpoint.tensors))
-    return Pretrained(
-        checkpoint.folder, model, checkpoint.tokenizer, checkpoint.config, checkpoint.metrics
-    )
+    return Pretrained(origin, model, checkpoint.tokenizer, checkpoint.config, checkpoint.metrics)
 
 
 def default_checkpoint(config: Config) -> Path:

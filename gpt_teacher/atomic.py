@@ -32,6 +32,7 @@ def replace_folder(folder: Path, files: dict[str, bytes], previous: Path | None 
     try:
         new.mkdir()
         for name, content in files.items():
+            (new / name).parent.mkdir(parents=True, exist_ok=True)  # like quantized/config.json
             _write(new / name, content)
         _sync_folder(new)
     except OSError:

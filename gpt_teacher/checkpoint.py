@@ -124,6 +124,13 @@ def _check_files(folder: Path, names: tuple[str, ...]) -> None:
         raise CheckpointError(f"{folder} is not a whole checkpoint: {', '.join(missing)} missing")
 
 
+def quantized_twin(folder: Path) -> Path | None:
+    """Return the quantized checkpoint of the same run: inside, or beside `last`. 量化版的位置。"""
+    places = [folder / "quantized"]
+    places += [folder.parent / "quantized"] if folder.name == "last" else []
+    return next((place for place in places if (place / WEIGHTS_FILE).is_file()), None)
+
+
 def build_model(checkpoint: Checkpoint, tensors: dict[str, Tensor]) -> GPT:
     """Return the model of a checkpoint with these float32 weights, ready to answer. 建出模型。
 

@@ -206,6 +206,20 @@ class SamplingConfig(Section):
 
 
 @dataclass(frozen=True)
+class HubConfig(Section):
+    """The Hugging Face Hub. 模型仓库。"""
+
+    repo_id: str | None = None  # USER/NAME: what the page serves; None = models of this machine
+    revision: str | None = None  # branch, tag or commit of it; None = the newest
+    offline: bool = False  # True = only what has been downloaded before
+
+    def checks(self) -> list[Check]:
+        """See Section. 取值范围。"""
+        has_owner = self.repo_id is None or self.repo_id.count("/") == 1
+        return [("repo_id", has_owner, "USER/NAME, or null")]
+
+
+@dataclass(frozen=True)
 class AppConfig(Section):
     """The web page. 网页。"""
 
@@ -227,6 +241,7 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    hub: HubConfig = field(default_factory=HubConfig)
     app: AppConfig = field(default_factory=AppConfig)
 
     def to_yaml(self) -> str:
@@ -244,6 +259,7 @@ SECTIONS: dict[str, type[Section]] = {
     "data": DataConfig,
     "tokenizer": TokenizerConfig,
     "sampling": SamplingConfig,
+    "hub": HubConfig,
     "app": AppConfig,
 }
 

@@ -6,7 +6,8 @@
     ├── TokenizerError     a tokenizer is missing, broken, or does not fit the checkpoint
     ├── CheckpointError    a checkpoint folder is missing, incomplete, damaged or not writable
     ├── PromptError        a question that the model cannot take
-    └── TrainingError      the run cannot go on (the loss is not a number)
+    ├── TrainingError      the run cannot go on (the loss is not a number)
+    └── HubError           the Hub, the network or an account does not do what was asked
 
 Each message names the file, the place, the value and the remedy. The commands print it alone,
 without a traceback, and exit with 2.
@@ -44,3 +45,13 @@ class PromptError(GPTTeacherError):
 
 class TrainingError(GPTTeacherError):
     """A run that cannot go on. 训练无法继续。"""
+
+
+class HubError(GPTTeacherError):
+    """The Hub, the way to it or an account refuses. 与 Hub 打交道失败。"""
+
+    def __init__(self, message: str, status: int | None = None, unreachable: bool = False) -> None:
+        """Keep, beside the message, what kind of failure it is. 失败的种类。"""
+        super().__init__(message)
+        self.status = status  # HTTP status of the answer, if one came
+        self.unreachable = unreachable  # no answer, or a fault of the Hub: it may pass

@@ -13,12 +13,12 @@ import json
 import sys
 from pathlib import Path
 
-from gpt_teacher import Pretrained, default_checkpoint, from_pretrained
+from gpt_teacher import Pretrained, open_origin
 from gpt_teacher.config import SamplingConfig
 from gpt_teacher.errors import PromptError
 from gpt_teacher.sampler import answer, answers, check_question, continue_text
 from gpt_teacher.text_files import read_prompts
-from scripts import sampling_options
+from scripts import model_options, sampling_options
 from scripts.command_line import DONE, make_parser, read_config, run, write_text
 from scripts.explanation import answer_row, explanation
 
@@ -29,7 +29,7 @@ def main() -> int:
     """Open the model, answer. 主程序。"""
     parser = make_parser(__doc__)
     parser.add_argument("question", nargs="?", help="the question; - reads it from stdin")
-    parser.add_argument("--checkpoint", metavar="FOLDER", help="default: checkpoints, pretrained")
+    model_options.add(parser)
     parser.add_argument("--raw", action="store_true", help="continue the text, do not answer it")
     parser.add_argument("--show-label", action="store_true", help=f"put {LABEL} before the answer")
     parser.add_argument("--input", type=Path, metavar="FILE", help='JSONL of {"prompt": …}')
@@ -40,7 +40,7 @@ def main() -> int:
         parser.error("give one question, or --input FILE")
     config = read_config(arguments)
     settings = sampling_options.settings(arguments, config.sampling)
-    teacher = from_pretrained(arguments.checkpoint or default_checkpoint(config))
+    teacher = open_origin(model_options.origin(arguments, config))
     settings = teacher.fitted(settings)
     if arguments.input:
         answer_file(teacher, arguments, settings)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -39,6 +40,11 @@ def read_config(arguments: argparse.Namespace) -> Config:
     return load_config(arguments.config, arguments.set)
 
 
+def say(text: str) -> None:
+    """Show how far it is. 进度。"""
+    print(text, file=sys.stderr, flush=True)
+
+
 def write_text(path: Path | None, text: str) -> None:
     """Write a result to a file, or to stdout when there is none. 输出结果。"""
     if path is None:
@@ -51,8 +57,19 @@ def write_text(path: Path | None, text: str) -> None:
         raise DataError(f"cannot write {path}: {error.strerror}; choose another file") from None
 
 
-def run(main: Callable[[], int]) -> None:
-    """Run a command's main and exit with its code. 运行命令。"""
+def end_at_once(*_: object) -> None:
+    """End the process on Ctrl+C. 立即结束。"""
+    print("interrupted", file=sys.stderr, flush=True)
+    os._exit(INTERRUPTED)
+
+
+def run(main: Callable[[], int], nothing_to_save: bool = False) -> None:
+    """Run a command's main and exit with its code. 运行命令。
+
+    With nothing to save, Ctrl+C ends it at once, whatever its threads wait for.
+    """
+    if nothing_to_save:
+        signal.signal(signal.SIGINT, end_at_once)
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # not when a test has replaced it
             stream.reconfigure(encoding="utf-8", errors="replace")

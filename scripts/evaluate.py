@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
-from gpt_teacher import default_checkpoint
+from gpt_teacher import default_checkpoint, locate
 from gpt_teacher.exam_report import comparison_lines, report_lines, report_on
 from gpt_teacher.machine import set_threads
-from scripts.command_line import DONE, make_parser, read_config, run, write_text
+from scripts import model_options
+from scripts.command_line import DONE, make_parser, read_config, run, say, write_text
 
 ALL = 10**9
 
@@ -26,7 +26,10 @@ def main() -> int:
     arguments = parse()
     config = read_config(arguments)
     set_threads(config.training.threads)
-    folders = arguments.compare or [arguments.checkpoint or default_checkpoint(config)]
+    names = arguments.compare or [arguments.checkpoint or default_checkpoint(config)]
+    folders = [
+        locate(name, arguments.revision, arguments.offline, say=say).folder for name in names
+    ]
     done = [report_on(f, arguments.set, arguments.most_taught or ALL, say) for f in folders]
     reports, replies = [report for report, _ in done], [next(iter(r.values())) for _, r in done]
     if arguments.json is not None:
@@ -37,23 +40,17 @@ def main() -> int:
     if str(arguments.json) == "-":
         return DONE
     if arguments.compare:
-        names = [folder.as_posix() for folder in folders]
-        print("\n".join(comparison_lines(reports, replies, names)))
+        print("\n".join(comparison_lines(reports, replies, [str(name) for name in names])))
     else:
         print("\n".join(report_lines(reports[0])))
     return DONE
 
 
-def say(text: str) -> None:
-    """Show how far it is. 进度。"""
-    print(text, file=sys.stderr, flush=True)
-
-
 def parse() -> argparse.Namespace:
     """Return the options. 选项。"""
     parser = make_parser(__doc__)
-    parser.add_argument("--checkpoint", type=Path, metavar="FOLDER", help="the model to examine")
-    parser.add_argument("--compare", type=Path, nargs=2, metavar=("A", "B"), help="side by side")
+    model_options.add(parser)
+    parser.add_argument("--compare", nargs=2, metavar=("A", "B"), help="two models side by side")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers; - is stdout")
     parser.add_argument(
         "--most-taught", type=int, metavar="N", help="ask N of the taught questions"

@@ -41,8 +41,21 @@ def serve() -> None:
         sys.stdout.flush()
 
 
-def become(module: str, arguments: list[str], folder: str, streams: list[str]) -> None:
-    """Be the process of `python -m module arguments` in a folder; never returns."""
+def become(
+    module: str,
+    arguments: list[str],
+    folder: str,
+    streams: list[str],
+    environment: dict[str, str] | None,
+) -> None:
+    """Be the process of `python -m module arguments` in a folder; never returns.
+
+    With an environment, it has those variables and no others. The client of the Hub reads them
+    when it is imported: this server must not import it.
+    """
+    if environment is not None:
+        os.environ.clear()
+        os.environ.update(environment)
     signal.alarm(LONGEST_SECONDS)
     os.chdir(folder)
     flags = (os.O_RDONLY, os.O_WRONLY, os.O_WRONLY)

@@ -229,17 +229,22 @@ class Commands:
         folder: Path,
         stdin: bytes = b"",
         stdout: str | None = None,
+        environment: dict[str, str] | None = None,
     ) -> int:
-        """Return the process id of `python -m scripts.name`; stdout: where it goes."""
+        """Return the process id of `python -m scripts.name`; stdout: where it goes.
+
+        The name "app" stands for `python app.py`.
+        """
         number = next(self._numbers)
         streams = [self._folder / f"{number}.{kind}" for kind in ("stdin", "stdout", "stderr")]
         for stream, content in zip(streams, (stdin, b"", b""), strict=True):
             stream.write_bytes(content)
         process = self._request(
-            module=f"scripts.{name}",
+            module=name if name == "app" else f"scripts.{name}",
             arguments=[str(argument) for argument in arguments],
             folder=str(folder),
             streams=[str(streams[0]), stdout or str(streams[1]), str(streams[2])],
+            environment=environment,
         )
         self._streams[process] = streams
         return process

@@ -13,6 +13,7 @@ from gpt_teacher.config import SECTIONS, Config, load_config
 
 ROOT = Path(__file__).parent.parent
 READMES = ["README.md", "README_EN.md"]
+PAGES = [*READMES, "docs/CLASSROOM.md", "docs/CLASSROOM_EN.md"]
 
 
 def _read(name: str) -> str:
@@ -31,38 +32,46 @@ def test_every_command_in_the_readme_exists(name: str) -> None:
 
 @pytest.mark.parametrize("name", READMES)
 def test_every_command_has_a_place_in_the_readme(name: str) -> None:
-    commands = {p.stem for p in (ROOT / "scripts").glob("*.py")} - {
-        "__init__",
-        "command_line",
-        "sampling_options",
-        "terminal",
-        "explanation",
+    commands = {
+        path.stem
+        for path in (ROOT / "scripts").glob("*.py")
+        if '__name__ == "__main__"' in path.read_text(encoding="utf-8")
     }
+    assert {"train", "push_to_hub"} <= commands
     for command in commands:
         assert f"python -m scripts.{command}" in _read(name), command
 
 
-@pytest.mark.parametrize("name", READMES)
-def test_every_option_in_the_readme_is_an_option_of_its_command(name: str) -> None:
+@pytest.mark.parametrize("name", PAGES)
+def test_every_option_of_a_page_is_an_option_of_its_command(name: str) -> None:
+    shared = ["scripts/command_line", "scripts/sampling_options", "scripts/model_options"]
     for module, rest in re.findall(r"python -m (scripts\.\w+)([^\n`#]*)", _read(name)):
-        files = [module.replace(".", "/"), "scripts/command_line", "scripts/sampling_options"]
+        files = [module.replace(".", "/"), *shared]
         source = "".join(_read(f"{file}.py") for file in files)
         for option in re.findall(r"--[a-z-]+", rest):
             assert f'"{option}"' in source, f"{module} {option}"
 
 
-@pytest.mark.parametrize("name", READMES)
-def test_every_file_in_the_readme_exists(name: str) -> None:
+@pytest.mark.parametrize("name", PAGES)
+def test_every_link_of_a_page_leads_to_a_file(name: str) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", _read(name)):
+        assert ((ROOT / name).parent / target).is_file(), target
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_file_of_a_page_exists(name: str) -> None:
     for file in re.findall(
         r"`((?:gpt_teacher|scripts|data|tests|pretrained)/[\w./]+)`", _read(name)
     ):
         assert (ROOT / file).exists(), file
 
 
-@pytest.mark.parametrize("name", READMES)
-def test_every_config_key_in_the_readme_is_known(name: str) -> None:
+@pytest.mark.parametrize("name", PAGES)
+def test_every_config_key_of_a_page_is_known(name: str) -> None:
     keys = {f"{s}.{f.name}" for s, cls in SECTIONS.items() for f in fields(cls)}  # type: ignore[arg-type]
-    for key in re.findall(r"--set ([a-z_]+\.[a-z_0-9]+)=", _read(name)):
+    for key in re.findall(r"(?:--set |`)([a-z_]+\.[a-z_0-9]+)(?==|`)", _read(name)):
+        if key.endswith((".py", ".md", ".yaml", ".json", ".jsonl")):
+            continue
         assert key in keys, key
 
 

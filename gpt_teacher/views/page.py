@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import gradio as gr
 
 from gpt_teacher import Pretrained
+from gpt_teacher.card.markdown import plain
 from gpt_teacher.run_log import TrainingLog
 from gpt_teacher.views.ask import build_ask_tab
 from gpt_teacher.views.replay import build_replay_tab
-from gpt_teacher.views.text import TEXTS, Language
+from gpt_teacher.views.text import TEXTS, Language, Text
 
 
 def build_page(teacher: Pretrained, log: TrainingLog | None, language: Language) -> gr.Blocks:
@@ -17,15 +20,35 @@ def build_page(teacher: Pretrained, log: TrainingLog | None, language: Language)
     n_parameters = sum(p.numel() for p in teacher.model.parameters())
     with gr.Blocks(title=text["title"], analytics_enabled=False) as page:
         gr.Markdown(f"# {text['title']}\n{text['subtitle'].format(parameters=f'{n_parameters:,}')}")
-        served = text["serving"].format(
-            folder=teacher.folder.as_posix(),
-            steps=teacher.metrics.get("steps", "?"),
-            seconds=teacher.metrics.get("elapsed_seconds", "?"),
-        )
-        gr.Markdown(f"{served}  \n{text['may_be_wrong']}")
+        gr.Markdown(served(teacher, text), elem_id="served")
         with gr.Tab(text["ask_tab"]):
             build_ask_tab(teacher, text)
         with gr.Tab(text["replay_tab"]):
             build_replay_tab(log, text, page)
     page.queue(max_size=64, default_concurrency_limit=8)
     return page
+
+
+def served(teacher: Pretrained, text: Text) -> str:
+    """Return the lines that say which model answers, as Markdown. 说明用的是哪个模型。"""
+    origin, metrics = teacher.origin, teacher.metrics
+    facts = {
+        "folder": shown_folder(origin.folder),
+        "repo_id": origin.repo_id,
+        "commit": origin.commit[:7],
+        "steps": metrics.get("steps", "?"),
+        "seconds": metrics.get("elapsed_seconds", "?"),
+    }
+    lines = [text["serving_hub" if origin.repo_id else "serving"].format(**facts)]
+    if origin.note:
+        lines.append(text["note"].format(reason=plain(origin.note)))
+    return "  \n".join([*lines, text["may_be_wrong"]])
+
+
+def shown_folder(folder: Path) -> str:
+    """Return a folder as seen from here; one elsewhere by its name alone. 显示的文件夹。
+
+    The page is for the whole class: it need not know the teacher's folders.
+    """
+    whole, here = folder.resolve(), Path.cwd()
+    return (whole.relative_to(here) if whole.is_relative_to(here) else Path(folder.name)).as_posix()

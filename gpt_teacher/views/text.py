@@ -11,6 +11,9 @@ CHINESE: Text = {
     "title": "GPT 小老师",
     "subtitle": "一个 {parameters} 个参数的 GPT，从零开始，在普通电脑上几分钟训练出来。",
     "serving": "正在使用：`{folder}` · {steps} 步 · 训练用时 {seconds} 秒",
+    "serving_hub": "正在使用：Hub 上的 `{repo_id}`，提交 `{commit}`"
+    " · {steps} 步 · 训练用时 {seconds} 秒",
+    "note": "注意：{reason}",
     "may_be_wrong": "它只学过课堂上的题目，**回答可能出错**，请自己判断。",
     "ask_tab": "提问",
     "question": "你的问题",
@@ -74,6 +77,9 @@ ENGLISH: Text = {
     "title": "GPT Teacher",
     "subtitle": "A GPT of {parameters} parameters, trained from zero in minutes on a laptop.",
     "serving": "Serving: `{folder}` · {steps} steps · trained in {seconds} s",
+    "serving_hub": "Serving `{repo_id}` of the Hub, commit `{commit}`"
+    " · {steps} steps · trained in {seconds} s",
+    "note": "Note: {reason}",
     "may_be_wrong": "It knows only what it was taught and **can be wrong**: judge for yourself.",
     "ask_tab": "Ask",
     "question": "Your question (in Chinese)",

@@ -1,0 +1,197 @@
+"""Which model the page serves: the wanted one, else one of this machine, and it says which."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from conftest import TinyRun
+from hub_faults import silent_endpoint
+from hub_server import HubServer, client_environment
+
+from gpt_teacher import SHIPPED, Origin
+from gpt_teacher.config import Config, HubConfig, TrainingConfig
+from gpt_teacher.errors import CheckpointError, HubError
+from gpt_teacher.views.page import served, shown_folder
+from gpt_teacher.views.text import CHINESE
+from scripts import model_options
+
+ROOT = Path(__file__).parent.parent
+REPO = "teacher/demo"
+PATIENCE = 30.0  # seconds; about 10 where nothing else runs
+
+
+# ---------------------------------------------------------------- the order of preference
+
+
+@pytest.fixture
+def project(tiny_project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A finished run; we are in its folder."""
+    project = tiny_project(trained=True)
+    monkeypatch.chdir(project)
+    monkeypatch.delenv("MODEL_REPO_ID", raising=False)
+    monkeypatch.delenv("MODEL_REVISION", raising=False)
+    return project
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None]]:
+    """What the Hub was asked for; it has none of it."""
+    found: list[tuple[str, str | None]] = []
+    really = model_options.locate
+
+    def locate(model: str, revision: str | None, offline: bool, **patience: object) -> Origin:
+        if model.startswith("teacher/"):
+            found.append((model, revision))
+            raise HubError("no way to the Hub", unreachable=True)
+        return really(model, revision, offline)
+
+    monkeypatch.setattr(model_options, "locate", locate)
+    return found
+
+
+def options(checkpoint: str | None = None, revision: str | None = None) -> argparse.Namespace:
+    return argparse.Namespace(checkpoint=checkpoint, revision=revision, offline=False)
+
+
+@pytest.mark.usefixtures("project")
+def test_checkpoint_comes_before_the_environment_and_that_before_the_configuration(
+    asked: list[tuple[str, str | None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = Config(hub=HubConfig(repo_id="teacher/of-config", revision="v1"))
+    model_options.open_for_page(options(), config)
+    monkeypatch.setenv("MODEL_REPO_ID", "teacher/of-space")
+    model_options.open_for_page(options(), config)
+    monkeypatch.setenv("MODEL_REVISION", "v2")
+    model_options.open_for_page(options(), config)
+    model_options.open_for_page(options("teacher/named"), config)
+    model_options.open_for_page(options("teacher/named", "v3"), config)
+    assert asked == [
+        ("teacher/of-config", "v1"),
+        ("teacher/of-space", None),
+        ("teacher/of-space", "v2"),
+        ("teacher/named", None),
+        ("teacher/named", "v3"),
+    ]
+
+
+@pytest.mark.usefixtures("asked")
+def test_what_does_not_come_is_replaced_by_the_own_model_then_by_the_shipped_one(
+    project: Path,
+) -> None:
+    config = Config(hub=HubConfig(repo_id=REPO))
+    teacher = model_options.open_for_page(options(), config)
+    assert teacher.folder == Path("checkpoints/last")
+    assert "没有打开 teacher/demo" in teacher.origin.note
+    assert "no way to the Hub" in teacher.origin.note
+    (project / "checkpoints/last/model.safetensors").write_bytes(b"damaged")
+    assert model_options.open_for_page(options(), config).folder == SHIPPED / "last"
+    shutil.rmtree(project / "checkpoints")
+    assert model_options.open_for_page(options(), config).folder == SHIPPED / "last"
+
+
+@pytest.mark.usefixtures("project", "asked")
+def test_a_folder_that_was_named_is_not_replaced() -> None:
+    with pytest.raises(CheckpointError, match="no checkpoint at checkpoints/lasst"):
+        model_options.open_for_page(options("checkpoints/lasst"), Config())
+    assert model_options.open_for_page(options("checkpoints/last"), Config()).origin.note == ""
+
+
+def test_a_damaged_own_model_is_replaced_and_the_page_says_so(project: Path) -> None:
+    (project / "checkpoints/last/config.json").write_text("{")
+    own = Config(training=TrainingConfig(save_dir="checkpoints"))
+    teacher = model_options.open_for_page(options(), own)
+    assert teacher.folder == SHIPPED / "last"
+    assert "config.json is damaged" in teacher.origin.note
+
+
+# ---------------------------------------------------------------- what the page says
+
+
+@pytest.mark.usefixtures("project")
+def test_the_lines_above_the_tabs_name_model_place_commit_and_why() -> None:
+    teacher = model_options.open_for_page(options("checkpoints/last"), Config())
+    lines = served(teacher, CHINESE).split("  \n")
+    steps, seconds = teacher.metrics["steps"], teacher.metrics["elapsed_seconds"]
+    assert lines[0] == f"正在使用：`checkpoints/last` · {steps} 步 · 训练用时 {seconds} 秒"
+    assert lines[1] == CHINESE["may_be_wrong"]
+    origin = Origin(teacher.folder, REPO, "0123456789abcdef" * 2 + "01234567", "<b>*断网*</b>")
+    object.__setattr__(teacher, "origin", origin)
+    lines = served(teacher, CHINESE).split("  \n")
+    assert lines[0].startswith("正在使用：Hub 上的 `teacher/demo`，提交 `0123456` · ")
+    assert lines[1] == r"注意：&lt;b&gt;\*断网\*&lt;/b&gt;"
+
+
+def test_folders_elsewhere_are_shown_by_their_name_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert shown_folder(tmp_path / "checkpoints" / "last") == "checkpoints/last"
+    assert shown_folder(Path("usb")) == "usb"
+    assert shown_folder(tmp_path.parent / "of somebody" / "demo") == "demo"
+
+
+# ---------------------------------------------------------------- the app itself
+
+
+@contextmanager
+def app(folder: Path, environment: dict[str, str], *arguments: str) -> Iterator[str]:
+    """Start `python app.py`; give the page as a browser gets it."""
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "app.py"), *arguments],
+        cwd=folder,
+        env=environment | {"PYTHONPATH": str(ROOT), "GRADIO_ANALYTICS_ENABLED": "False"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+    )
+    assert process.stdout is not None
+    try:
+        printed = ""
+        for line in process.stdout:
+            printed += line
+            address = re.search(r"http://127\.0\.0\.1:\d+", line) if "URL" in line else None
+            if address:
+                with urllib.request.urlopen(address[0]) as page:
+                    yield page.read().decode()
+                break
+        else:
+            pytest.fail(printed)
+        assert "Traceback" not in printed
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_the_app_is_up_soon_though_the_hub_never_answers(project: Path, tmp_path: Path) -> None:
+    with silent_endpoint() as endpoint:
+        environment = client_environment(endpoint, tmp_path / "home", token=None)
+        del environment["HF_HUB_DISABLE_TELEMETRY"]  # which would ask the Hub, too
+        started_at = time.monotonic()
+        with app(project, environment, "--checkpoint", REPO) as page:
+            assert time.monotonic() - started_at < PATIENCE
+            assert "没有打开 teacher/demo" in page
+            assert "`checkpoints/last`" in page
+
+
+def test_the_app_serves_a_model_of_the_hub(
+    tiny_run: TinyRun, untrained_project: Path, tmp_path: Path
+) -> None:
+    project = Path(shutil.copytree(untrained_project, tmp_path / "project"))
+    with HubServer() as hub:
+        repository = hub.create(REPO)
+        files = {p.name: repository.store(p.read_bytes()) for p in tiny_run.last.iterdir()}
+        commit = repository.commit("main", files, "a run").sha
+        environment = client_environment(hub, tmp_path / "home", token=None)
+        environment |= {"MODEL_REPO_ID": REPO, "MODEL_REVISION": commit}
+        with app(project, environment) as page:
+            assert f"Hub 上的 `{REPO}`，提交 `{commit[:7]}`" in page
