@@ -131,13 +131,15 @@ def quantized_twin(folder: Path) -> Path | None:
     return next((place for place in places if (place / WEIGHTS_FILE).is_file()), None)
 
 
-def build_model(checkpoint: Checkpoint, tensors: dict[str, Tensor]) -> GPT:
+def build_model(checkpoint: Checkpoint, tensors: dict[str, Tensor], int8: bool = False) -> GPT:
     """Return the model of a checkpoint with these float32 weights, ready to answer. 建出模型。
 
+    int8 says that they were int8 before: answers are decoded with them as such.
     Raises CheckpointError if names, shapes or the vocabulary do not fit the configuration.
     """
     model = GPT(checkpoint.config.model, checkpoint.tokenizer.vocab_size)
     load_weights(model, tensors, str(checkpoint.folder / WEIGHTS_FILE))
+    model.came_as_int8 = int8
     return model.eval()
 
 

@@ -57,12 +57,12 @@ def report_on(
     source = str(folder / "config.yaml")
     config = parse_config(checkpoint.config.to_yaml(), source, overrides)
     paper, data = _paper(config, checkpoint.tokenizer, most_taught, folder)
-    models = {"int8": build_model(checkpoint, dequantize(checkpoint.tensors))}
+    models = {"int8": build_model(checkpoint, dequantize(checkpoint.tensors), int8=True)}
     if not is_quantized(checkpoint.tensors):
         weights = checkpoint.tensors
         models = {
             "fp32": build_model(checkpoint, weights),
-            "int8": build_model(checkpoint, dequantize(quantize(weights))),
+            "int8": build_model(checkpoint, dequantize(quantize(weights)), int8=True),
         }
     threshold = config.sampling.refuse_below
     if threshold is None:

@@ -123,6 +123,24 @@ class Attention(nn.Module):
         B, T, _ = x.shape
         return x.view(B, T, self.n_head, self.head_dim).transpose(1, 2)
 
+    def queries_keys_values(
+        self, x: Tensor, rope: RotaryEmbedding | None, positions: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, T, C) -> q, k, v, each (B, H, T, D), q and k turned by RoPE. 查询、键、值。"""
+        q, k, v = (self.split_heads(f(x)) for f in (self.q_proj, self.k_proj, self.v_proj))
+        if rope is not None:
+            q, k = rope(q, positions), rope(k, positions)
+        return q, k, v
+
+    def weights(self, q: Tensor, k: Tensor, mask: Tensor | None) -> Tensor:
+        """Return how much each token takes from each (B, H, T, P+T); rows sum to 1. 注意力权重。"""
+        # Written out, not F.scaled_dot_product_attention, whose backward pass is slow on CPUs.
+        scores = (q * self.head_dim**-0.5) @ k.mT  # (B, H, T, P+T)
+        if mask is not None:
+            scores = scores.masked_fill(~mask, -torch.inf)
+        weights: Tensor = scores.float().softmax(dim=-1).to(k.dtype)
+        return weights
+
     def forward(
         self,
         x: Tensor,
@@ -133,16 +151,10 @@ class Attention(nn.Module):
         cache: KVCache | None,
     ) -> Tensor:
         """(B, T, C) -> (B, T, C); mask (B or 1, 1, T, P+T): who may see whom. 注意力。"""
-        q, k, v = (self.split_heads(f(x)) for f in (self.q_proj, self.k_proj, self.v_proj))
-        if rope is not None:
-            q, k = rope(q, positions), rope(k, positions)
+        q, k, v = self.queries_keys_values(x, rope, positions)
         if cache is not None:
             k, v = cache.append(layer, k, v)  # (B, H, P+T, D)
-        # Written out, not F.scaled_dot_product_attention, whose backward pass is slow on CPUs.
-        scores = (q * self.head_dim**-0.5) @ k.mT  # (B, H, T, P+T)
-        if mask is not None:
-            scores = scores.masked_fill(~mask, -torch.inf)
-        weights = scores.float().softmax(dim=-1).to(v.dtype)
+        weights = self.weights(q, k, mask)  # (B, H, T, P+T)
         y = F.dropout(weights, self.dropout, self.training) @ v  # (B, H, T, D)
         out: Tensor = self.o_proj(y.transpose(1, 2).flatten(2))  # (B, H, T, D) -> (B, T, C)
         return out
@@ -198,6 +210,7 @@ class GPT(nn.Module):
         """Make a fresh model from torch's global random state. 随机初始化。"""
         super().__init__()
         self.config, self.vocab_size = config, vocab_size
+        self.came_as_int8 = False  # the weights are those of an int8 checkpoint, made float
         self.embed_tokens = nn.Embedding(vocab_size, config.n_embd)
         learned, rope = config.position == "learned", config.position == "rope"
         self.embed_positions = nn.Embedding(config.seq_len, config.n_embd) if learned else None

@@ -203,6 +203,7 @@ class TrainingRun:
         quantized = quantize(weights)
         int8_model = GPT(self.config.model, self.tokenizer.vocab_size)
         int8_model.load_state_dict(dequantize(quantized))
+        int8_model.came_as_int8 = True
         models = {"fp32": self.model, "int8": int8_model.to(self.model.device).eval()}
         results, table, self.refuse_below = final_exam(
             models,

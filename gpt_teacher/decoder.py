@@ -1,0 +1,169 @@
+"""One token after the other, fast: what an answer spends its time on. 逐个词元的快速解码。
+
+    B sequences   C = n_embd   H = n_head   D = head_dim   P tokens in the cache, this one included
+
+The same network as model.py, for one new token of each sequence, in as few calls as it takes: on a
+CPU a small call costs more than what it computes. A model that came as int8 is decoded as int8:
+its matrices are a quarter of the bytes to read, the rest is bfloat16.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gpt_teacher.model import GPT, RMS_NORM_EPS, Block, KVCache, RotaryEmbedding
+from gpt_teacher.quantize import quantize_matrix
+
+INT8_STEP = 32  # torch's int8 kernel reads whole vectors: with other sizes beyond the end
+
+
+@functools.cache
+def int8_kernel_works() -> bool:
+    """Tell whether this machine's int8 product is there, and right. int8 矩阵乘法是否可用。"""
+    source = torch.Generator().manual_seed(0)
+    x = torch.randn(1, 2 * INT8_STEP, generator=source).bfloat16()
+    weight = torch.randint(-127, 128, (INT8_STEP, 2 * INT8_STEP), generator=source).to(torch.int8)
+    scale = torch.rand(INT8_STEP, generator=source).bfloat16()
+    expected = F.linear(x.float(), weight.float()) * scale.float()
+    try:
+        found = torch._weight_int8pack_mm(x, weight, scale).float()
+    except (RuntimeError, NotImplementedError, AttributeError):
+        return False
+    return bool((found - expected).abs().max() < 0.02 * expected.abs().max())
+
+
+class Linear(NamedTuple):
+    """The weights of a layer: float, or int8 and a scale for each output. 线性层的权重。"""
+
+    weight: Tensor  # (O, I)
+    bias: Tensor  # (O,)
+    scale: Tensor | None = None  # (O,)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(B, I) -> (B, O). 线性变换。"""
+        if self.scale is None:
+            return F.linear(x, self.weight, self.bias)
+        return torch._weight_int8pack_mm(x, self.weight, self.scale).add_(self.bias)
+
+
+class Layer(NamedTuple):
+    """The weights of a block. 一层的权重。"""
+
+    attention_norm: Tensor  # (C,)
+    qkv: Linear  # C -> 3C; q comes out scaled by 1/sqrt(D)
+    out: Linear  # C -> C
+    mlp_norm: Tensor  # (C,)
+    up: Linear  # C -> 4C
+    down: Linear  # 4C -> C
+
+
+class Decoder:
+    """The next token's logits, from one id of each sequence and the cache. 单步解码器。"""
+
+    def __init__(self, model: GPT) -> None:
+        """Lay out the weights as they are now. 排好权重。"""
+        config, rope, learned = model.config, model.rope, model.embed_positions
+        self._n_head, self._head_dim = config.n_head, config.head_dim
+        fits = config.n_embd % INT8_STEP == 0 and model.device.type == "cpu"
+        self._int8 = model.came_as_int8 and fits and int8_kernel_works()
+        self.dtype = torch.bfloat16 if self._int8 else torch.float32
+        self._embedding = self._cast(model.embed_tokens.weight)
+        self._positions = None if learned is None else self._cast(learned.weight)
+        self._turns = None if rope is None else self._cast(_turns(rope))
+        self._layers = [self._layer(block) for block in model.layers if isinstance(block, Block)]
+        self._norm = self._cast(model.norm.weight)
+
+    def _cast(self, tensor: Tensor) -> Tensor:
+        return tensor.detach().to(self.dtype)
+
+    def _layer(self, block: Block) -> Layer:
+        attention, mlp = block.self_attn, block.mlp
+        scale = self._head_dim**-0.5
+        q, k, v = attention.q_proj, attention.k_proj, attention.v_proj
+        return Layer(
+            self._cast(block.input_layernorm.weight),
+            self._linear(
+                torch.cat((q.weight * scale, k.weight, v.weight)),  # (3C, C)
+                torch.cat((q.bias * scale, k.bias, v.bias)),
+            ),
+            self._linear(attention.o_proj.weight, attention.o_proj.bias),
+            self._cast(block.post_attention_layernorm.weight),
+            self._linear(mlp.up_proj.weight, mlp.up_proj.bias),
+            self._linear(mlp.down_proj.weight, mlp.down_proj.bias),
+        )
+
+    def _linear(self, weight: Tensor, bias: Tensor) -> Linear:
+        if not self._int8:
+            return Linear(self._cast(weight), self._cast(bias))
+        quantized, scale = quantize_matrix(weight.detach())  # the integers that it came with
+        return Linear(quantized, self._cast(bias), self._cast(scale[:, 0]))
+
+    def adopt(self, cache: KVCache) -> None:
+        """Let a cache that the model has filled be continued here. 接过缓存。"""
+        cache.keys = [keys.to(self.dtype) for keys in cache.keys]
+        cache.values = [values.to(self.dtype) for values in cache.values]
+
+    def __call__(self, ids: Tensor, cache: KVCache, n_pad: Tensor | None = None) -> Tensor:
+        """Return logits (B, V) after ids (B,); n_pad (B,) as in GPT.forward. 下一词元的分数。"""
+        at, mask = cache.length, None
+        positions = torch.full_like(ids, at)  # (B,)
+        if n_pad is not None:
+            positions = positions - n_pad
+            keys = torch.arange(at + 1, device=ids.device)
+            mask = (keys >= n_pad[:, None])[:, None, None]  # (B, 1, 1, P)
+        x = self._embedding[ids]  # (B, C)
+        if self._positions is not None:
+            x = x + self._positions[positions]
+        turns = None if self._turns is None else self._turns[:, positions]  # (2, B, 1, D)
+        for number, layer in enumerate(self._layers):
+            normed = F.rms_norm(x, x.shape[1:], layer.attention_norm, RMS_NORM_EPS)
+            y = self._attention(layer.qkv(normed), number, cache, turns, mask)  # (B, C)
+            x = x + layer.out(y)
+            normed = F.rms_norm(x, x.shape[1:], layer.mlp_norm, RMS_NORM_EPS)
+            x = x + layer.down(F.silu(layer.up(normed)))
+        cache.length = at + 1
+        normed = F.rms_norm(x, x.shape[1:], self._norm, RMS_NORM_EPS)
+        return F.linear(normed, self._embedding).float()  # (B, V)
+
+    def _attention(
+        self, qkv: Tensor, layer: int, cache: KVCache, turns: Tensor | None, mask: Tensor | None
+    ) -> Tensor:
+        """Gather from the tokens so far: (B, 3C) -> (B, C). 注意力。"""
+        H, D, at = self._n_head, self._head_dim, cache.length
+        heads = qkv.view(-1, 3 * H, D)
+        qk, v = heads[:, : 2 * H], heads[:, 2 * H :]  # (B, 2H, D), (B, H, D)
+        if turns is not None:
+            qk = torch.addcmul(qk * turns[0], qk.roll(D // 2, dims=-1), turns[1])
+        cache.keys[layer][:, :, at], cache.values[layer][:, :, at] = qk[:, H:], v
+        keys, values = cache.keys[layer][:, :, : at + 1], cache.values[layer][:, :, : at + 1]
+        q = qk[:, :H, None]  # (B, H, 1, D)
+        y = F.scaled_dot_product_attention(q, keys, values, mask, scale=1.0)  # (B, H, 1, D)
+        return y.reshape(-1, H * D)
+
+
+def _turns(rope: RotaryEmbedding) -> Tensor:
+    """Return what x and x rolled by half are multiplied by (2, seq_len, 1, D). 旋转系数。
+
+    Rotate-half of x is x rolled by D/2 with the first half negated: the sign goes to the sines.
+    """
+    half = rope.sin.size(1) // 2
+    signed = torch.cat((-rope.sin[:, :half], rope.sin[:, half:]), dim=1)
+    return torch.stack((rope.cos, signed))[:, :, None]
+
+
+_known: WeakKeyDictionary[GPT, tuple[list[int], Decoder]] = WeakKeyDictionary()
+
+
+def decoder_of(model: GPT) -> Decoder:
+    """Return the decoder of a model as it is now, made once until its weights change. 取解码器。"""
+    version = [n for p in model.parameters() for n in (p.data_ptr(), p._version)]
+    known = _known.get(model)
+    if known is None or known[0] != version:
+        known = _known[model] = (version, Decoder(model))
+    return known[1]
