@@ -9,6 +9,7 @@ from pathlib import Path
 from gpt_teacher.run_log import LOG_FILE, TrainingLog, read_log
 from scripts import model_options
 from scripts.command_line import DONE, make_parser, read_config, run
+from scripts.page_models import open_for_page, open_twin
 
 
 def main() -> int:
@@ -27,8 +28,9 @@ def main() -> int:
     from gpt_teacher.views.theme import launch_options
 
     set_threads(config.training.threads)
-    teacher = model_options.open_for_page(arguments, config)
-    page = build_page(teacher, training_log(teacher.folder), config.app.language)
+    teacher = open_for_page(arguments, config)
+    log, language = training_log(teacher.folder), config.app.language
+    page = build_page(teacher, log, language, open_twin(teacher))
     page.launch(**launch_options(config.app))
     return DONE
 

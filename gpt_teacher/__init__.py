@@ -78,18 +78,34 @@ class Pretrained:
             return None
         return Nearest(self._taught.questions[found.number], found.similarity)
 
+    def data_file(self, name: str) -> Path | None:
+        """Return the file of questions that it used as `train`, `val`, `unknown` …. 数据文件。
+
+        None if the file is not on this machine, has changed since, or is plain text.
+        """
+        from gpt_teacher.text_files import file_sha256
+
+        path, used = getattr(self.config.data, f"{name}_path"), self.data_fingerprint(name)
+        for place in (Path(path), SHIPPED.parent / path) if path and used else ():
+            if place.is_file() and file_sha256(place) == used:
+                return place
+        return None
+
+    def data_fingerprint(self, name: str) -> str | None:
+        """Return the SHA-256 of that file of questions, as it was then. 数据指纹。"""
+        fingerprints: Any = self.metrics.get("fingerprints", {})
+        facts = fingerprints.get("data", {}).get(name, {})
+        return str(facts["sha256"]) if "rows" in facts else None
+
     @cached_property
     def _taught(self) -> SimilarQuestions:
         """Index what it was taught; empty if its file is gone or changed. 训练题索引。"""
         from gpt_teacher.similar import SimilarQuestions
-        from gpt_teacher.text_files import file_sha256, read_rows
+        from gpt_teacher.text_files import read_rows
 
-        fingerprints: Any = self.metrics.get("fingerprints", {})
-        taught = fingerprints.get("data", {}).get("train", {})
-        path = Path(self.config.data.train_path)
-        for place in (path, SHIPPED.parent / path):
-            if place.is_file() and "rows" in taught and file_sha256(place) == taught["sha256"]:
-                return SimilarQuestions([row.prompt for row in read_rows(place)])
+        path = self.data_file("train")
+        if path is not None:
+            return SimilarQuestions([row.prompt for row in read_rows(path)])
         return SimilarQuestions([])
 
 
@@ -144,10 +160,11 @@ def is_folder_name(model: str) -> bool:
 def open_origin(origin: Origin) -> Pretrained:
     """Open the model of a folder. 打开文件夹里的模型。See from_pretrained."""
     from gpt_teacher.checkpoint import build_model, load_checkpoint
-    from gpt_teacher.quantize import dequantize
+    from gpt_teacher.quantize import dequantize, is_quantized
 
     checkpoint = load_checkpoint(origin.folder)
-    model = build_model(checkpoint, dequantize(checkpoint.tensors))
+    tensors = checkpoint.tensors
+    model = build_model(checkpoint, dequantize(tensors), is_quantized(tensors))
     return Pretrained(origin, model, checkpoint.tokenizer, checkpoint.config, checkpoint.metrics)
 
 

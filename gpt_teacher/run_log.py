@@ -13,6 +13,7 @@ The replay, the model card and the plots read this file and nothing else.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from gpt_teacher.errors import CheckpointError, DataError
 
 LOG_FILE = "train_log.jsonl"
 MAX_STEP_LINES = 2_000  # about 150 bytes each: a long run logs every n-th update
+MAX_STEP = 10**12
 
 Event = dict[str, Any]  # a JSON object
 
@@ -121,7 +123,11 @@ class LogWriter:
         """Forget what came after a step: a killed run repeats it when resumed. 退回到某一步。"""
         if not self.path.exists():
             return
-        kept = [e for e in _read_events(self.path) if e.get("step", 0) <= step]
+        kept = [
+            e
+            for e in _read_events(self.path.read_bytes(), str(self.path))
+            if e.get("step", 0) <= step
+        ]
         kept = [e for e in kept if e["event"] != "end"]
         lines = [json.dumps(event, ensure_ascii=False) + "\n" for event in kept]
         temporary = self.path.with_suffix(".tmp")
@@ -129,29 +135,38 @@ class LogWriter:
         temporary.replace(self.path)
 
 
-def _read_events(path: Path) -> list[Event]:
+def _read_events(content: bytes, source: str) -> list[Event]:
     """Read the events; a last line cut short by a crash is passed over. 读事件。"""
     events: list[Event] = []
     # Not splitlines: U+0085 and U+2028, which an answer may hold, end no line of JSON.
-    lines = path.read_text(encoding="utf-8-sig", errors="replace").rstrip("\n").split("\n")
+    lines = content.decode("utf-8-sig", errors="replace").rstrip("\n").split("\n")
     for number, line in enumerate(lines, start=1):
         try:
             event = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             event = None
         if isinstance(event, dict) and isinstance(event.get("event"), str):
             events.append(event)
         elif number < len(lines):
-            raise DataError(f"{path}, line {number}: this is not a line of a training log")
+            raise DataError(f"{source}, line {number}: this is not a line of a training log")
     return events
 
 
 def read_log(path: Path) -> TrainingLog:
     """Read a training log. 读日志。Raises DataError if it is missing or is something else."""
     try:
-        events = _read_events(path)
+        content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot read the training log ({error.strerror})") from None
+    return parse_log(content, str(path))
+
+
+def parse_log(content: bytes, source: str) -> TrainingLog:
+    """Return the log that a file's bytes hold; source names it in errors. 解析日志。
+
+    Raises DataError if it is something else: a stranger's log is read, too.
+    """
+    events = _read_events(content, source)
     start: Event = {}
     end: Event = {}
     steps: list[Step] = []
@@ -161,21 +176,51 @@ def read_log(path: Path) -> TrainingLog:
             if event["event"] == "start":
                 start = event
             elif event["event"] == "step":
-                steps.append(Step(*(event[key] for key in Step._fields)))
+                steps.append(_step(event))
             elif event["event"] == "eval":
                 evaluations.append(_evaluation(event))
             elif event["event"] == "end":
                 end = event
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path}: an event of the training log lacks {error}") from None
+    except KeyError as error:
+        raise DataError(f"{source}: an event of the training log lacks {error}") from None
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DataError(f"{source}: an event of the training log is wrong: {error}") from None
     if not steps and not evaluations:
-        raise DataError(f"{path}: this training log holds no steps yet")
+        raise DataError(f"{source}: this training log holds no steps yet")
     return TrainingLog(start, steps, evaluations, end)
+
+
+def _step(event: Event) -> Step:
+    number, *values = (event[key] for key in Step._fields)
+    return Step(_step_number(number), *map(_number, values))
 
 
 def _evaluation(event: Event) -> Evaluation:
     samples = [
-        Sample(s["question"], s["answer"], [(text, p) for text, p in s["first_tokens"]])
+        Sample(
+            _text(s["question"]),
+            _text(s["answer"]),
+            [(_text(text), _number(p)) for text, p in s["first_tokens"]],
+        )
         for s in event["samples"]
     ]
-    return Evaluation(event["step"], event["val_loss_nats"], samples)
+    loss = event["val_loss_nats"]
+    return Evaluation(_step_number(event["step"]), None if loss is None else _number(loss), samples)
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError(f"{str(value)[:20]!r} is not a number")
+    return value
+
+
+def _step_number(value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= MAX_STEP:
+        raise ValueError(f"{str(value)[:20]!r} is not the number of a step")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{str(value)[:20]!r} is not text")
+    return value

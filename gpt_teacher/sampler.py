@@ -15,9 +15,11 @@ from dataclasses import replace
 from typing import Literal, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from gpt_teacher.config import SamplingConfig
+from gpt_teacher.decoder import decoder_of
 from gpt_teacher.errors import PromptError
 from gpt_teacher.model import GPT, KVCache
 from gpt_teacher.prompt import REFUSAL, REFUSAL_ANSWER, encode_prompt, is_refusal
@@ -40,16 +42,17 @@ class Token(NamedTuple):
 class Answer(str):
     """An answer: its text, and how sure the model was of it. 回答及其把握。"""
 
+    tokens: tuple[Token, ...]  # all that were chosen, <eos> and a doubtful last one included
     mean_probability: float  # mean and smallest probability of its tokens, <eos> included
     min_probability: float
     n_tokens: int
     finish_reason: FinishReason  # "" = still growing; "unsure" = withheld, see refuse_below
-    _arguments: tuple[str, list[float], FinishReason]
 
-    def __new__(cls, text: str, probabilities: list[float], reason: FinishReason) -> Answer:
-        """Make an answer of its text and the probabilities of its tokens. 构造。"""
+    def __new__(cls, text: str, tokens: tuple[Token, ...], reason: FinishReason) -> Answer:
+        """Make an answer of its text and its tokens. 构造。"""
         answer = super().__new__(cls, text)
-        answer._arguments = (text, probabilities, reason)
+        answer.tokens = tokens
+        probabilities = [token.probability for token in tokens]
         n = len(probabilities)
         answer.mean_probability = sum(probabilities) / n if n else 0.0
         answer.min_probability = min(probabilities, default=0.0)
@@ -57,9 +60,9 @@ class Answer(str):
         answer.finish_reason = reason
         return answer
 
-    def __reduce__(self) -> tuple[type[Answer], tuple[str, list[float], FinishReason]]:
+    def __reduce__(self) -> tuple[type[Answer], tuple[str, tuple[Token, ...], FinishReason]]:
         """Let copy and pickle make an equal answer. 供复制用。"""
-        return Answer, self._arguments
+        return Answer, (str(self), self.tokens, self.finish_reason)
 
     @property
     def text(self) -> str:
@@ -73,6 +76,17 @@ class Answer(str):
 
 
 # ---------------------------------------------------------------- filters: logits (B, V) -> logits
+
+
+def forbid(
+    logits: Tensor, n_new: int, settings: SamplingConfig, never_first: tuple[int, ...] = ()
+) -> None:
+    """Rule out, in place, what may not be the new token number n_new (from 0). 禁用的词元。"""
+    logits[:, NEVER_SAMPLED] = -torch.inf
+    if n_new == 0 and never_first:
+        logits[:, never_first] = -torch.inf
+    if n_new < settings.min_new_tokens:
+        logits[:, EOS_ID] = -torch.inf
 
 
 def penalise_repetition(logits: Tensor, seen: Tensor, penalty: float) -> Tensor:
@@ -117,11 +131,18 @@ def shape_logits(logits: Tensor, settings: SamplingConfig) -> Tensor:
     return logits
 
 
+def chances(logits: Tensor, settings: SamplingConfig) -> Tensor:
+    """Return the probability with which `choose` takes each token (B, V). 各词元被选中的机会。"""
+    if settings.temperature == 0:
+        return F.one_hot(logits.argmax(dim=-1), logits.size(-1)).float()
+    return shape_logits(logits, settings).softmax(dim=-1)
+
+
 def choose(logits: Tensor, settings: SamplingConfig, random: list[torch.Generator]) -> Tensor:
     """Return one token id for each row (B,), each with its own generator. 选词元。"""
     if settings.temperature == 0:
         return logits.argmax(dim=-1)
-    cumulative = shape_logits(logits, settings).softmax(dim=-1).cumsum(dim=-1)  # (B, V)
+    cumulative = chances(logits, settings).cumsum(dim=-1)  # (B, V)
     points = torch.cat([torch.rand(1, generator=generator) for generator in random])
     points = points.to(logits.device)[:, None] * cumulative[:, -1:]
     # right=True passes over tokens of probability 0, whose cumulative value equals the one before
@@ -146,41 +167,40 @@ def generate(
     for an answer.
     """
     _check_prompts(model, prompts)
-    rows = list(range(len(prompts)))
-    n_pad = torch.tensor([max(map(len, prompts)) - len(p) for p in prompts], device=model.device)
-    padded = [[PAD_ID] * pad + p for pad, p in zip(n_pad.tolist(), prompts, strict=True)]
+    longest, seq_len = max(map(len, prompts)), model.config.seq_len
+    padding = [longest - len(prompt) for prompt in prompts]  # on the left of each row
+    padded = [[PAD_ID] * pad + p for pad, p in zip(padding, prompts, strict=True)]
     input_ids = torch.tensor(padded, device=model.device)  # (B, T)
-    cache = KVCache(model, len(rows), input_ids.size(1) + settings.max_new_tokens)
-    seen = torch.zeros(len(rows), model.vocab_size, dtype=torch.bool, device=model.device)
+    n_pad = torch.tensor(padding, device=model.device) if any(padding) else None
+    cache = KVCache(model, len(prompts), longest + settings.max_new_tokens)
+    logits = model.lm_head(model.hidden_states(input_ids, cache, n_pad)[:, -1]).float()  # (B, V)
+    decoder = decoder_of(model)
+    decoder.adopt(cache)
+    rows, seen = list(range(len(prompts))), torch.zeros_like(logits, dtype=torch.bool)
     random = [torch.Generator().manual_seed(settings.seed) for _ in rows]
     for n_new in range(settings.max_new_tokens):
-        padding = n_pad if bool(n_pad.any()) else None
-        logits = model.lm_head(model.hidden_states(input_ids, cache, padding)[:, -1]).float()
         probabilities = logits.softmax(dim=-1)  # (B, V)
-        logits[:, NEVER_SAMPLED] = -torch.inf
-        if n_new == 0 and never_first:
-            logits[:, never_first] = -torch.inf
-        if n_new < settings.min_new_tokens:
-            logits[:, EOS_ID] = -torch.inf
+        forbid(logits, n_new, settings, never_first)
         if settings.repetition_penalty != 1:
             logits = penalise_repetition(logits, seen, settings.repetition_penalty)
         chosen = choose(logits, settings, random)  # (B,)
         sure = probabilities.gather(-1, chosen[:, None])[:, 0].tolist()
         tokens = [Token(*t) for t in zip(rows, chosen.tolist(), sure, strict=True)]
         yield [token for token in tokens if token.row not in finished]
-        full = cache.length - n_pad >= model.config.seq_len  # (B,): no room to read one more
+        full = [cache.length - padding[row] >= seq_len for row in rows]  # no room for one more
         finished.update(token.row for token in tokens if token.token_id == EOS_ID)
-        finished.update(row for row, is_full in zip(rows, full.tolist(), strict=True) if is_full)
+        finished.update(row for row, is_full in zip(rows, full, strict=True) if is_full)
         going = [i for i, row in enumerate(rows) if row not in finished]
-        if not going:
+        if not going or n_new + 1 == settings.max_new_tokens:
             return
         seen.scatter_(1, chosen[:, None], value=True)
-        input_ids = chosen[:, None]  # (B, 1)
-        if len(going) <= len(rows) // 2 or bool(full.any()):  # drop the finished rows
+        if len(going) <= len(rows) // 2 or any(full):  # drop the finished rows
             kept = torch.tensor(going, device=model.device)
             cache.keep(kept)
-            input_ids, n_pad, seen = input_ids[kept], n_pad[kept], seen[kept]
+            chosen, seen = chosen[kept], seen[kept]
+            n_pad = None if n_pad is None else n_pad[kept]
             rows, random = [rows[i] for i in going], [random[i] for i in going]
+        logits = decoder(chosen, cache, n_pad)
 
 
 def _check_prompts(model: GPT, prompts: list[list[int]]) -> None:
@@ -211,11 +231,11 @@ class _Growing:
         self._refuse_below = (settings.refuse_below or 0.0) if settings.refusal else 0.0
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._text = ""
-        self._probabilities: list[float] = []
+        self._tokens: list[Token] = []
         self.reason: FinishReason = ""
 
     def push(self, token: Token) -> None:
-        self._probabilities.append(token.probability)
+        self._tokens.append(token)
         if token.probability < self._refuse_below:
             self.reason = "unsure"
             return
@@ -241,7 +261,7 @@ class _Growing:
         if not self.reason:
             text = text[: len(text) - self._possible_stop()]
         text = text.lstrip(LEADING_PUNCTUATION) if self._clean else text
-        return Answer(text, self._probabilities, self.reason)
+        return Answer(text, tuple(self._tokens), self.reason)
 
     def _possible_stop(self) -> int:
         """Return how many last characters could begin a stop text. 可能是停止词的开头。"""

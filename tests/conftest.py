@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -23,6 +24,9 @@ from gpt_teacher.prompt import ASSISTANT, USER, normalise
 from gpt_teacher.run_log import Evaluation, Step
 from gpt_teacher.tokenizer_training import train_tokenizer
 from gpt_teacher.training_run import run_training
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 ROOT = Path(__file__).parent.parent
 
@@ -284,3 +288,12 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
     server = Commands(tmp_path_factory.mktemp("commands"))
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One browser for all test files; each test opens a context of its own."""
+    from pages import chromium  # imports gradio: not for those who test something else
+
+    with chromium() as browser:
+        yield browser

@@ -2,50 +2,32 @@
 
 from __future__ import annotations
 
-import os
-import shutil
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
-
 from gradio_client import Client
 from gradio_client.exceptions import AppError
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from pages import SIZES, opened, served
+from playwright.sync_api import Browser, Page, expect
 
 from gpt_teacher import SHIPPED, from_pretrained
-from gpt_teacher.config import AppConfig
 from gpt_teacher.run_log import LOG_FILE, read_log
 from gpt_teacher.views.page import build_page
-from gpt_teacher.views.replay import replay_data
+from gpt_teacher.views.replay_data import replay_data
+from gpt_teacher.views.right_answers import answer_book
 from gpt_teacher.views.text import CHINESE
-from gpt_teacher.views.theme import launch_options
 
 ATTENTION = "什么是注意力机制?"
 WATER = "解释蒸馏水与纯水区别?"
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-BROWSER_FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-SIZES = {"desktop": (1280, 800), "phone": (390, 844)}
 
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     teacher = from_pretrained(SHIPPED / "last")
-    page = build_page(teacher, read_log(SHIPPED / "last" / LOG_FILE), "zh")
-    options = launch_options(AppConfig())
-    _, url, _ = page.launch(**options, prevent_thread_lock=True, quiet=True)
-    yield url.rstrip("/")
-    page.close()
+    with served(build_page(teacher, read_log(SHIPPED / "last" / LOG_FILE), "zh")) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +41,9 @@ def answers() -> dict[str, str]:
     return {question: teacher.answer(question).text for question in (ATTENTION, WATER)}
 
 
-def test_the_public_endpoints_are_ask_and_replay_log(client: Client) -> None:
+def test_the_public_endpoints_are_these(client: Client) -> None:
     named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert set(named) == {"/ask", "/replay_log"}
+    assert set(named) == {"/ask", "/tokenize", "/next_token", "/replay_log"}
     names = [p["parameter_name"] for p in named["/ask"]["parameters"]]
     assert names[:4] == ["question", "temperature", "top_k", "top_p"]
 
@@ -70,7 +52,7 @@ def test_the_answer_streams_and_ends_as_the_package_answers(
     client: Client, answers: dict[str, str]
 ) -> None:
     job = client.submit(ATTENTION, api_name="/ask")
-    text, status = job.result(timeout=60)
+    text, status, _ = job.result(timeout=60)
     grown = [output[0] for output in job.outputs()]
     assert text == answers[ATTENTION]
     assert len(set(grown)) > 5
@@ -81,13 +63,14 @@ def test_the_answer_streams_and_ends_as_the_package_answers(
 def test_bad_input_gets_a_sentence_and_the_endpoint_lives_on(
     client: Client, answers: dict[str, str]
 ) -> None:
-    assert client.predict("   ", api_name="/ask") == ("", CHINESE["empty_question"])
-    _, status = client.predict("长" * 5000, api_name="/ask")
+    assert client.predict("   ", api_name="/ask") == ("", CHINESE["empty_question"], [])
+    _, status, _ = client.predict("长" * 5000, api_name="/ask")
     assert status == CHINESE["too_long"].format(limit=127)
     with pytest.raises(AppError, match="less than minimum value 0"):
-        client.predict(ATTENTION, 0, 0, 1, 1, 120, "", -5, api_name="/ask")
-    _, status = client.predict(ATTENTION, 0, 0, 1, 1, 120, "", 2**70, api_name="/ask")
-    assert "seed" in status
+        client.predict(ATTENTION, -1, api_name="/ask")
+    for seed in (-5, 2**70):
+        _, status, _ = client.predict(ATTENTION, 0, 0, 1, 1, 120, "", seed, api_name="/ask")
+        assert CHINESE["seed"] in status
     hostile = "<script>alert(1)</script>${1+1}\x00\u202e🙂"
     assert client.predict(hostile, api_name="/ask")
     assert client.predict(ATTENTION, api_name="/ask")[0] == answers[ATTENTION]
@@ -96,47 +79,19 @@ def test_bad_input_gets_a_sentence_and_the_endpoint_lives_on(
 def test_the_replay_endpoint_gives_the_shipped_log(client: Client) -> None:
     log = read_log(SHIPPED / "last" / LOG_FILE)
     film = client.predict(api_name="/replay_log")
-    assert film == replay_data(log, CHINESE)
+    teacher = from_pretrained(SHIPPED / "last")
+    assert film == json.loads(json.dumps(replay_data(log, CHINESE, answer_book(teacher))))
     assert film["max"] == log.last_step
     assert film["train"][0][1] == pytest.approx(log.steps[0].loss_nats, abs=1e-3)
     assert film["train"][-1][0] == log.steps[-1].step
     assert len(film["train"]) <= 400
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        if os.getenv("GPT_TEACHER_REQUIRE_BROWSER"):
-            pytest.fail("no chromium on this machine: apt-get install chromium fonts-noto-cjk")
-        pytest.skip("no chromium on this machine")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=BROWSER_FLAGS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture(params=SIZES)
 def page(browser: Browser, url: str, request: pytest.FixtureRequest) -> Iterator[Page]:
     """A page that fails its test on a console error or a request to another host."""
-    width, height = SIZES[request.param]
-    context = browser.new_context(locale="zh-CN", viewport={"width": width, "height": height})
-    page = context.new_page()
-    problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
-    page.on(
-        "request",
-        lambda r: (
-            None
-            if r.url.startswith((url, "data:", "blob:"))
-            else problems.append(f"request to {r.url}")
-        ),
-    )
-    page.goto(url)
-    yield page
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert problems == []
-    context.close()
+    with opened(browser, url, size=request.param) as page:
+        yield page
 
 
 @pytest.mark.parametrize(

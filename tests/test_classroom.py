@@ -48,7 +48,7 @@ from hub_server import HubServer
 from hub_wire import Request
 
 from gpt_teacher.config import Config
-from scripts import model_options
+from scripts import page_models
 
 NO_TOKEN = {"token": None, "xet": True}  # but for a login; over Xet, as the real Hub
 TOKENS = {TEACHER: "hf_write", STUDENT: "hf_student"}
@@ -429,7 +429,7 @@ def test_the_table_of_failures_quotes_what_the_commands_say(classroom: Classroom
 def those_of_the_page() -> list[str]:
     """What stands above the tabs when a model is not here; in Chinese, and in English."""
     options = argparse.Namespace(checkpoint="teacher/never-fetched", revision=None, offline=True)
-    note = model_options.open_for_page(options, Config()).origin.note
+    note = page_models.open_for_page(options, Config()).origin.note
     words = ["改用这一个", "was not opened, this one serves"]
     assert all(one in note for one in words)
     return words

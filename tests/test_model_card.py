@@ -36,7 +36,7 @@ from gpt_teacher.errors import CheckpointError
 from gpt_teacher.exam import FOUR_NUMBERS
 from gpt_teacher.prompt import REFUSAL_ANSWER
 from gpt_teacher.run_log import Evaluation, Sample, Step, TrainingLog
-from gpt_teacher.sampler import Answer
+from gpt_teacher.sampler import Answer, Token
 from gpt_teacher.text_files import file_sha256
 from gpt_teacher.training_run import run_training
 
@@ -458,7 +458,9 @@ def test_a_model_of_plain_text_has_a_card_for_continuing(
     run_training(absolute_config(untrained_project, *overrides), Silent(), never)
     last = load_checkpoint(tmp_path / "last")
     samples = choose_samples(
-        last.metrics, log_of(last.folder), lambda text: Answer("落下来。", [0.25], "eos")
+        last.metrics,
+        log_of(last.folder),
+        lambda text: Answer("落下来。", (Token(0, 5, 0.25),), "eos"),
     )
     assert [s.answer for s in samples] == ["落下来。"] * len(samples) != []
     facts = read_facts("class7/novel", last, load_checkpoint(tmp_path / "quantized"), samples)
@@ -569,7 +571,7 @@ def asked_files(tiny_project: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str,
 def refuse(*questions: str) -> Any:
     def ask(question: str) -> Answer:
         text = REFUSAL_ANSWER if question in questions else f"答：{question}"
-        return Answer(text, [0.9, 0.4], "eos")
+        return Answer(text, (Token(0, 5, 0.9), Token(0, 6, 0.4)), "eos")
 
     return ask
 

@@ -176,7 +176,8 @@ def test_the_code_of_the_readme_prints_the_answer(
 ) -> None:
     monkeypatch.chdir(ROOT)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), re.S)
-    assert len(blocks) == 2
-    for block in blocks:
+    here = [block for block in blocks if "USER/NAME" not in block]  # the others need the Hub
+    assert len(here) == 2
+    for block in here:
         exec(block, {})
         assert last.answer("什么是注意力机制?").text in capsys.readouterr().out

@@ -23,7 +23,7 @@ from gpt_teacher.config import Config, HubConfig, TrainingConfig
 from gpt_teacher.errors import CheckpointError, HubError
 from gpt_teacher.views.page import served, shown_folder
 from gpt_teacher.views.text import CHINESE
-from scripts import model_options
+from scripts import page_models
 
 ROOT = Path(__file__).parent.parent
 REPO = "teacher/demo"
@@ -47,7 +47,7 @@ def project(tiny_project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) 
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None]]:
     """What the Hub was asked for; it has none of it."""
     found: list[tuple[str, str | None]] = []
-    really = model_options.locate
+    really = page_models.locate
 
     def locate(model: str, revision: str | None, offline: bool, **patience: object) -> Origin:
         if model.startswith("teacher/"):
@@ -55,7 +55,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None]]:
             raise HubError("no way to the Hub", unreachable=True)
         return really(model, revision, offline)
 
-    monkeypatch.setattr(model_options, "locate", locate)
+    monkeypatch.setattr(page_models, "locate", locate)
     return found
 
 
@@ -68,13 +68,13 @@ def test_checkpoint_comes_before_the_environment_and_that_before_the_configurati
     asked: list[tuple[str, str | None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = Config(hub=HubConfig(repo_id="teacher/of-config", revision="v1"))
-    model_options.open_for_page(options(), config)
+    page_models.open_for_page(options(), config)
     monkeypatch.setenv("MODEL_REPO_ID", "teacher/of-space")
-    model_options.open_for_page(options(), config)
+    page_models.open_for_page(options(), config)
     monkeypatch.setenv("MODEL_REVISION", "v2")
-    model_options.open_for_page(options(), config)
-    model_options.open_for_page(options("teacher/named"), config)
-    model_options.open_for_page(options("teacher/named", "v3"), config)
+    page_models.open_for_page(options(), config)
+    page_models.open_for_page(options("teacher/named"), config)
+    page_models.open_for_page(options("teacher/named", "v3"), config)
     assert asked == [
         ("teacher/of-config", "v1"),
         ("teacher/of-space", None),
@@ -89,27 +89,27 @@ def test_what_does_not_come_is_replaced_by_the_own_model_then_by_the_shipped_one
     project: Path,
 ) -> None:
     config = Config(hub=HubConfig(repo_id=REPO))
-    teacher = model_options.open_for_page(options(), config)
+    teacher = page_models.open_for_page(options(), config)
     assert teacher.folder == Path("checkpoints/last")
     assert "没有打开 teacher/demo" in teacher.origin.note
     assert "no way to the Hub" in teacher.origin.note
     (project / "checkpoints/last/model.safetensors").write_bytes(b"damaged")
-    assert model_options.open_for_page(options(), config).folder == SHIPPED / "last"
+    assert page_models.open_for_page(options(), config).folder == SHIPPED / "last"
     shutil.rmtree(project / "checkpoints")
-    assert model_options.open_for_page(options(), config).folder == SHIPPED / "last"
+    assert page_models.open_for_page(options(), config).folder == SHIPPED / "last"
 
 
 @pytest.mark.usefixtures("project", "asked")
 def test_a_folder_that_was_named_is_not_replaced() -> None:
     with pytest.raises(CheckpointError, match="no checkpoint at checkpoints/lasst"):
-        model_options.open_for_page(options("checkpoints/lasst"), Config())
-    assert model_options.open_for_page(options("checkpoints/last"), Config()).origin.note == ""
+        page_models.open_for_page(options("checkpoints/lasst"), Config())
+    assert page_models.open_for_page(options("checkpoints/last"), Config()).origin.note == ""
 
 
 def test_a_damaged_own_model_is_replaced_and_the_page_says_so(project: Path) -> None:
     (project / "checkpoints/last/config.json").write_text("{")
     own = Config(training=TrainingConfig(save_dir="checkpoints"))
-    teacher = model_options.open_for_page(options(), own)
+    teacher = page_models.open_for_page(options(), own)
     assert teacher.folder == SHIPPED / "last"
     assert "config.json is damaged" in teacher.origin.note
 
@@ -119,7 +119,7 @@ def test_a_damaged_own_model_is_replaced_and_the_page_says_so(project: Path) -> 
 
 @pytest.mark.usefixtures("project")
 def test_the_lines_above_the_tabs_name_model_place_commit_and_why() -> None:
-    teacher = model_options.open_for_page(options("checkpoints/last"), Config())
+    teacher = page_models.open_for_page(options("checkpoints/last"), Config())
     lines = served(teacher, CHINESE).split("  \n")
     steps, seconds = teacher.metrics["steps"], teacher.metrics["elapsed_seconds"]
     assert lines[0] == f"正在使用：`checkpoints/last` · {steps} 步 · 训练用时 {seconds} 秒"

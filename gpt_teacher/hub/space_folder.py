@@ -31,6 +31,7 @@ CODE = (  # the app and what it imports
     "scripts/__init__.py",
     "scripts/command_line.py",
     "scripts/model_options.py",
+    "scripts/page_models.py",
     "gpt_teacher/**/*.py",
 )
 FALLBACK = "pretrained/last"  # the model that serves if the wanted one cannot be opened

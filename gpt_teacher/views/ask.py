@@ -1,88 +1,94 @@
-"""The tab 提问: a question in, a streamed answer out. 提问。"""
+"""The tab 提问: a question in, streamed answers out, of one model or of two. 提问。"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import gradio as gr
 
-from gpt_teacher import Pretrained
+from gpt_teacher import Nearest, Pretrained
+from gpt_teacher.checkpoint import WEIGHTS_FILE
 from gpt_teacher.config import SamplingConfig
-from gpt_teacher.errors import ConfigError, PromptError
-from gpt_teacher.sampler import Answer, answer
-from gpt_teacher.views.text import EXAMPLE_QUESTIONS, Text
-
-MAX_CHARACTERS = 400  # of a question; the box's own limit is not enforced by the server
-MAX_NEW_TOKENS = SamplingConfig().max_new_tokens
-MAX_STOP_TEXTS, MAX_STOP_CHARACTERS = 8, 32
-
-
-def sampling_settings(
-    temperature: float,
-    top_k: float,
-    top_p: float,
-    repetition_penalty: float,
-    max_new_tokens: float,
-    stop: str | None,
-    seed: float,
-    refusal: bool = True,
-) -> SamplingConfig:
-    """Return the settings of the page's controls. 界面上的采样设置。Raises ConfigError."""
-    stops = [text[:MAX_STOP_CHARACTERS] for text in (stop or "").split()][:MAX_STOP_TEXTS]
-    try:
-        return SamplingConfig(
-            temperature=float(temperature),
-            top_k=int(top_k),
-            top_p=float(top_p),
-            repetition_penalty=float(repetition_penalty),
-            max_new_tokens=int(max_new_tokens),
-            stop=tuple(stops),
-            seed=int(seed),
-            refusal=bool(refusal),
-        )
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ConfigError([f"a setting is not a number: {error}"]) from None
+from gpt_teacher.errors import ConfigError, PromptError, TokenizerError
+from gpt_teacher.sampler import Answer
+from gpt_teacher.views.answering import Answerer, Timed, side_by_side
+from gpt_teacher.views.coloured import COLOURS, band_names, coloured, pieces
+from gpt_teacher.views.examples import example_questions
+from gpt_teacher.views.settings import Controls, sampling_controls, sampling_settings
+from gpt_teacher.views.share import MAX_CHARACTERS, make_link_script, read_link, this_space
+from gpt_teacher.views.text import Text
 
 
-def stream_answer(
-    teacher: Pretrained, text: Text, question: str, settings: SamplingConfig
-) -> Iterator[tuple[str, str]]:
-    """Yield (answer so far, status line). 逐步给出回答与说明。"""
+class Shown(NamedTuple):
+    """What the page shows of one model's answer. 一栏的内容。"""
+
+    answer: str = ""
+    status: str = ""
+    tokens: Sequence[tuple[str, str]] = ()  # piece of the answer, name of its colour
+
+
+def stream_answers(
+    answerers: list[Answerer], text: Text, question: str, settings: SamplingConfig
+) -> Iterator[list[Shown]]:
+    """Yield what each model has said so far. 逐步给出各模型的回答与说明。"""
     note = ""
     if len(question) > MAX_CHARACTERS:
-        question, note = (
-            question[:MAX_CHARACTERS],
-            text["question_cut"].format(limit=MAX_CHARACTERS),
-        )
-    started_at = time.perf_counter()
+        question, note = question[:MAX_CHARACTERS], text["question_cut"]
+    teacher, empty = answerers[0].teacher, [Shown()] * (len(answerers) - 1)
     try:
-        settings, nearest = teacher.fitted(settings), teacher.nearest(question)
-        for growing in answer(teacher.model, teacher.tokenizer, question, settings):
-            status = text["answered"].format(
-                mean=growing.mean_probability,
-                least=growing.min_probability,
-                tokens=growing.n_tokens,
-                milliseconds=1000 * (time.perf_counter() - started_at),
-            )
-            status += text["stopped_length"] if growing.finish_reason == "length" else ""
-            lines = [f"{status} {note}".strip(), refusal_reason(growing, settings, text)]
-            if nearest is not None:
-                lines.append(text["nearest"].format(**nearest._asdict()))
-            yield growing.text, "\n".join(filter(None, lines))
+        notes = [note.format(limit=MAX_CHARACTERS), nearest_line(teacher.nearest(question), text)]
+        streams = [answerer.stream(question, settings) for answerer in answerers]
+        for latest in side_by_side(streams):
+            yield [
+                shown(answerer.teacher, timed, settings, text, notes if number == 0 else [])
+                for number, (answerer, timed) in enumerate(zip(answerers, latest, strict=True))
+            ]
     except PromptError:
-        yield "", text["too_long"].format(limit=teacher.model.config.seq_len - 1)
+        limit = teacher.model.config.seq_len - 1
+        yield [Shown(status=text["too_long"].format(limit=limit)), *empty]
+    except TokenizerError:
+        yield [Shown(status=text["half_character"]), *empty]
 
 
-def refusal_reason(answer: Answer, settings: SamplingConfig, text: Text) -> str:
+def shown(
+    teacher: Pretrained,
+    timed: Timed | None,
+    settings: SamplingConfig,
+    text: Text,
+    notes: list[str],
+) -> Shown:
+    """Return what one column shows: the answer, how it went, its tokens. 一栏。"""
+    if timed is None:
+        return Shown()
+    answer, threshold = timed.answer, teacher.fitted(settings).refuse_below or 0.0
+    sure = text["answered"].format(mean=answer.mean_probability, least=answer.min_probability)
+    speed = text["asked_before"] if timed.remembered else text["took"]
+    speed = speed.format(
+        tokens=answer.n_tokens, milliseconds=1000 * timed.seconds, speed=timed.tokens_per_second
+    )
+    cut = text["stopped_length"] if answer.finish_reason == "length" else ""
+    lines = [f"{sure}{cut}", speed, refusal_reason(answer, threshold, text), *notes]
+    names = band_names(text, threshold)
+    marked = coloured(pieces(teacher.tokenizer, answer.tokens), names, threshold)
+    return Shown(answer.text, "\n".join(filter(None, lines)), marked)
+
+
+def refusal_reason(answer: Answer, threshold: float, text: Text) -> str:
     """Return why an answer is a refusal; nothing if it is none. 拒答的原因。"""
     if answer.finish_reason == "unsure":
-        return text["refused_unsure"].format(threshold=settings.refuse_below)
-    return text["refused_taught"] if answer.refused else ""
+        return text["refused_unsure"].format(threshold=threshold)
+    return text["refused_taught"] if answer.refused and answer.finish_reason else ""
 
 
-def build_ask_tab(teacher: Pretrained, text: Text) -> None:
+def nearest_line(nearest: Nearest | None, text: Text) -> str:
+    """Return a line on the taught question that is most like this one. 最像的训练题。"""
+    return "" if nearest is None else text["nearest"].format(**nearest._asdict())
+
+
+def build_ask_tab(teacher: Pretrained, quantized: Pretrained | None, text: Text) -> None:
     """Put the tab's components on the page. 搭建界面。"""
+    models = [teacher] if quantized is None else [teacher, quantized]
     with gr.Row():
         with gr.Column(scale=3, min_width=300):
             box = gr.Textbox(
@@ -95,45 +101,33 @@ def build_ask_tab(teacher: Pretrained, text: Text) -> None:
                 elem_id="question",
             )
             with gr.Row():
-                ask = gr.Button(text["ask"], variant="primary", elem_id="ask")
-                halt = gr.Button(text["stop"], elem_id="stop")
-            reply = gr.Textbox(label=text["answer"], lines=3, interactive=False, elem_id="answer")
-            status = gr.Textbox(
-                label=text["status"], lines=2, max_lines=6, interactive=False, elem_id="status"
+                ask = gr.Button(text["ask"], variant="primary", elem_id="ask", min_width=120)
+                halt = gr.Button(text["stop"], elem_id="stop", min_width=120)
+            with gr.Row():
+                titles = _titles(models, text)
+                columns = [
+                    _answer_column(model, title, text, "quantized-" if number else "")
+                    for number, (model, title) in enumerate(zip(models, titles, strict=True))
+                ]
+            _legend(teacher, text)
+        with gr.Column(scale=2, min_width=300):
+            refusal = gr.Checkbox(
+                SamplingConfig().refusal,
+                label=text["refusal"],
+                info=text["refusal_info"],
+                elem_id="refusal",
             )
-            gr.Examples([[q] for q in EXAMPLE_QUESTIONS], box, label=text["examples"])
-        with gr.Column(scale=2, min_width=300), gr.Accordion(text["settings"], open=False):
-            controls = _sampling_controls(teacher, text)
-
-    def respond(
-        question: str,
-        temperature: float = 0,
-        top_k: float = 0,
-        top_p: float = 1,
-        repetition_penalty: float = 1,
-        max_new_tokens: float = MAX_NEW_TOKENS,
-        stop: str = "",
-        seed: float = 42,
-        refusal: bool = True,
-    ) -> Iterator[tuple[str, str]]:
-        """Answer one question as it grows: (answer so far, how it went)."""
-        if not question or not question.strip():
-            yield "", text["empty_question"]
-            return
-        try:
-            settings = sampling_settings(
-                temperature, top_k, top_p, repetition_penalty, max_new_tokens, stop, seed, refusal
-            )
-        except ConfigError as error:
-            yield "", str(error)
-            return
-        yield from stream_answer(teacher, text, question, settings)
-
+            for kind, questions in example_questions(teacher)._asdict().items():
+                gr.Examples([[q] for q in questions], box, label=text[f"examples_{kind}"])
+            with gr.Accordion(text["settings"], open=False) as accordion:
+                controls = sampling_controls(text, teacher.model.config.seq_len, SamplingConfig())
+            _share(box, controls, accordion, text)
+    outputs = [component for column in columns for component in column]
     running = gr.on(
         [ask.click, box.submit],
-        respond,
-        [box, *controls],
-        [reply, status],
+        _responder([Answerer(model) for model in models], text),
+        [box, *controls, refusal],
+        outputs,
         api_name="ask",
         concurrency_limit=2,
         concurrency_id="cpu",
@@ -143,27 +137,113 @@ def build_ask_tab(teacher: Pretrained, text: Text) -> None:
     halt.click(None, None, None, cancels=[running], api_visibility="private")
 
 
-def _sampling_controls(teacher: Pretrained, text: Text) -> list[gr.components.Component]:
-    """Build the sampling controls, in the order of sampling_settings. 采样控件。"""
-    defaults = SamplingConfig()
-    longest = teacher.model.config.seq_len
+def _responder(answerers: list[Answerer], text: Text) -> Any:
+    """Return the function behind the button and the endpoint /ask. 按钮与接口的函数。"""
+    seq_len = answerers[0].teacher.model.config.seq_len
+    longest = min(SamplingConfig().max_new_tokens, seq_len)
 
-    def slider(key: str, low: float, high: float, value: float, step: float) -> gr.Slider:
-        return gr.Slider(
-            low, high, value, step=step, label=text[key], info=text[f"{key}_info"], buttons=[]
+    def respond(
+        question: str,
+        temperature: float = 0,
+        top_k: float = 0,
+        top_p: float = 1,
+        repetition_penalty: float = 1,
+        max_new_tokens: float = longest,
+        stop: str = "",
+        seed: float = 42,
+        refusal: bool = True,
+    ) -> Iterator[tuple[object, ...]]:
+        """Answer one question as it grows.
+
+        Returns the answer so far, how it went (confidence, speed, reason of a refusal, nearest
+        taught question) and its tokens, each with the band of its probability; then the same three
+        of the quantized model, where the page serves one.
+        """
+        rows: Iterator[list[Shown]]
+        try:
+            settings = sampling_settings(
+                text,
+                seq_len,
+                temperature,
+                top_k,
+                top_p,
+                repetition_penalty,
+                max_new_tokens,
+                stop,
+                seed,
+                refusal,
+            )
+            if not (question or "").strip():
+                raise ConfigError([text["empty_question"]])
+            rows = stream_answers(answerers, text, question, settings)
+        except ConfigError as error:
+            rows = iter([[Shown(status=str(error)), *[Shown()] * (len(answerers) - 1)]])
+        for row in rows:
+            yield tuple(value for column in row for value in column)
+
+    return respond
+
+
+def _titles(models: list[Pretrained], text: Text) -> list[str]:
+    """Return what stands above each answer: precision and size on disk. 栏目标题。"""
+    keys = ["answer_only"] if len(models) == 1 else ["answer_full", "answer_quantized"]
+    sizes = [(model.folder / WEIGHTS_FILE).stat().st_size / 1e6 for model in models]
+    return [text[key].format(megabytes=size) for key, size in zip(keys, sizes, strict=True)]
+
+
+def _answer_column(
+    model: Pretrained, title: str, text: Text, prefix: str
+) -> tuple[gr.Textbox, gr.Textbox, gr.HighlightedText]:
+    """Build one model's answer, status and coloured tokens. 一个模型的栏目。"""
+    names = band_names(text, model.config.sampling.refuse_below or 0.0)
+    with gr.Column(min_width=280):
+        return (
+            gr.Textbox(label=title, lines=3, interactive=False, elem_id=f"{prefix}answer"),
+            gr.Textbox(
+                label=text["status"],
+                lines=3,
+                max_lines=12,
+                interactive=False,
+                elem_id=f"{prefix}status",
+            ),
+            gr.HighlightedText(
+                [],
+                label=text["tokens_chosen"],
+                color_map=dict(zip(names, COLOURS, strict=False)),
+                show_inline_category=False,
+                elem_id=f"{prefix}tokens",
+                elem_classes="coloured",
+            ),
         )
 
-    return [
-        slider("temperature", 0, 2, defaults.temperature, 0.05),
-        slider("top_k", 0, 100, defaults.top_k, 1),
-        slider("top_p", 0.05, 1, defaults.top_p, 0.05),
-        slider("repetition_penalty", 1, 2, defaults.repetition_penalty, 0.05),
-        slider("max_new_tokens", 1, longest, min(defaults.max_new_tokens, longest), 1),
-        gr.Textbox(
-            "", label=text["stop_texts"], info=text["stop_texts_info"], lines=1, max_lines=1
-        ),
-        gr.Number(
-            defaults.seed, label=text["seed"], info=text["seed_info"], precision=0, minimum=0
-        ),
-        gr.Checkbox(defaults.refusal, label=text["refusal"], info=text["refusal_info"]),
-    ]
+
+def _legend(model: Pretrained, text: Text) -> None:
+    """Show what the colours mean, once for both columns. 图例。"""
+    names = band_names(text, model.config.sampling.refuse_below or 0.0)
+    gr.HighlightedText(
+        [(name, name) for name in names],
+        label=text["token_colours"],
+        color_map=dict(zip(names, COLOURS, strict=False)),
+        show_inline_category=False,
+        elem_id="legend",
+        elem_classes="coloured",
+    )
+
+
+def _share(box: gr.Textbox, controls: Controls, accordion: gr.Accordion, text: Text) -> None:
+    """Build the button that makes a link, and fill the page from such a link. 分享链接。"""
+    share = gr.Button(text["share"], elem_id="share")
+    link = gr.Textbox(
+        label=text["link"], interactive=False, buttons=["copy"], visible=False, elem_id="link"
+    )
+    shared = [box, controls.temperature, controls.seed]
+    share.click(None, shared, link, js=make_link_script(this_space()), api_visibility="private")
+
+    def fill(request: gr.Request) -> tuple[object, ...]:
+        _, *values = read_link(dict(request.query_params))
+        changed = any(value is not None for value in values[1:])
+        opened = gr.Accordion(open=True) if changed else gr.skip()
+        return opened, *(gr.skip() if value is None else value for value in values)
+
+    filled = [accordion, *shared]
+    gr.on(None, fill, None, filled, queue=False, api_visibility="private", show_progress="hidden")

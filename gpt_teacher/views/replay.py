@@ -1,140 +1,236 @@
-"""The tab 训练回放: the training log as a film. 训练回放。
+"""The tab 训练回放: the training log as a film, another run's laid over it if wanted. 训练回放。
 
 The log goes to the browser once; play, pause and drag run there, without a request.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 import pandas as pd
 
-from gpt_teacher.run_log import Evaluation, Step, TrainingLog
+from gpt_teacher import Pretrained
+from gpt_teacher.errors import DataError
+from gpt_teacher.run_log import LOG_FILE, TrainingLog, parse_log
+from gpt_teacher.views.replay_data import N_TOKENS, Film, replay_data
+from gpt_teacher.views.replay_script import ARRANGE, JUMP, PAUSE, PLAY, SHOW, TICK, TICK_SECONDS
+from gpt_teacher.views.right_answers import AnswerBook, answer_book
 from gpt_teacher.views.text import Text
+from gpt_teacher.views.upload import passing_upload
 
-MAX_POINTS = 300  # of the training curve; more cannot be told apart
-TICK_SECONDS = 0.2
-FILM_SECONDS = 20.0  # from the first step to the last
-
-# The chart is given all points up to the step; the vega-lite table form is what LinePlot reads.
-SHOW = """(step, log) => {
-    const rows = [];
-    for (const [s, loss] of log.train) if (s <= step) rows.push([s, loss, log.names[0]]);
-    for (const [s, loss] of log.val) if (s <= step) rows.push([s, loss, log.names[1]]);
-    let at = log.frames[0], facts = '';
-    for (const frame of log.frames) if (frame[0] <= step) at = frame;
-    for (const fact of log.facts) if (fact[0] <= step) facts = fact[1];
-    const plot = {columns: ['step', 'loss', 'series'], data: rows, mark: 'line',
-        datatypes: {step: 'quantitative', loss: 'quantitative', series: 'nominal'}};
-    return [plot, facts, at[1]];
-}"""
-TICK = """(step, log) => {
-    const next = Math.min(log.max, Number(step) + log.tick);
-    return [next, next >= log.max ? {__type__: 'update', active: false} : {__type__: 'update'}];
-}"""
-PLAY = "(step, log) => [step >= log.max ? 0 : step, {__type__: 'update', active: true}]"
-PAUSE = "() => ({__type__: 'update', active: false})"
+MAX_LOG_BYTES = 1_000_000  # more than a default run writes
+SPEEDS = {"0.5×": 0.5, "1×": 1.0, "2×": 2.0, "4×": 4.0}
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
-def replay_data(log: TrainingLog, text: Text) -> dict[str, Any]:
-    """Return what the browser needs to replay a log. 回放所需的数据。
-
-    train, val: [step, loss]; facts: [step, line of figures]; frames: [step, probe answers].
-    """
-    every = max(1, len(log.steps) // MAX_POINTS)
-    steps = [s for i, s in enumerate(log.steps) if i % every == 0 or i == len(log.steps) - 1]
-    val = [(e.step, e.val_loss_nats) for e in log.evaluations if e.val_loss_nats is not None]
-    last = log.last_step
-    return {
-        "names": [text["train_series"], text["val_series"]],
-        "train": [[s.step, round(s.loss_nats, 4)] for s in steps],
-        "val": [[step, round(loss, 4)] for step, loss in val],
-        "facts": [[s.step, _facts(s, text)] for s in steps],
-        "frames": [[e.step, _answers(e, text)] for e in log.evaluations] or [[0, ""]],
-        "max": last,
-        "tick": max(1, round(last * TICK_SECONDS / FILM_SECONDS)),
-    }
+def visitor_film(content: bytes | None, text: Text, book: AnswerBook) -> Film:
+    """Return the film of a log that a visitor has sent. 访客的日志。Raises DataError."""
+    if content is None or len(content) > MAX_LOG_BYTES:
+        raise DataError(text["log_too_big"].format(megabytes=MAX_LOG_BYTES / 1e6))
+    try:
+        log = parse_log(content, LOG_FILE)
+    except DataError as error:
+        raise DataError(text["log_unreadable"].format(reason=error)) from None
+    return replay_data(log, text, book, is_yours=True)
 
 
-def _facts(step: Step, text: Text) -> str:
-    return " · ".join(
-        [
-            text["at_step"].format(step=step.step),
-            f"{text['train_loss']} {step.loss_nats:.3f}",
-            f"{text['learning_rate']} {step.learning_rate:.1e}",
-            f"{step.tokens_per_second:,.0f} {text['speed']}",
-            text["elapsed"].format(seconds=step.elapsed_seconds),
-        ]
+class Player(NamedTuple):
+    """The components that the scripts read. 播放器读取的组件。"""
+
+    step: gr.Slider
+    mine: gr.JSON
+    yours: gr.JSON
+    run: gr.Radio
+    overlay: gr.Checkbox
+    question: gr.Radio
+    speed: gr.Radio
+
+
+class Screen(NamedTuple):
+    """The components that show a moment, in the order of SHOW. 显示某一刻的组件。"""
+
+    plot: gr.LinePlot
+    training_loss: gr.Textbox
+    validation_loss: gr.Textbox
+    learning_rate: gr.Textbox
+    tokens_per_second: gr.Textbox
+    elapsed: gr.Textbox
+    caption: gr.Textbox
+    answers: gr.Textbox
+    first_tokens: gr.Label
+    story: gr.Textbox
+
+
+def build_replay_tab(
+    teacher: Pretrained, log: TrainingLog | None, text: Text, page: gr.Blocks
+) -> None:
+    """Put the tab's components on the page. 搭建界面。"""
+    if log is None:
+        gr.Markdown(text["no_log"])
+        return
+    book = answer_book(teacher)
+    film = replay_data(log, text, book)
+    gr.Markdown(text["replay_intro"])
+    with gr.Row():
+        play = gr.Button(text["play"], variant="primary", elem_id="play", min_width=90)
+        pause = gr.Button(text["pause"], elem_id="pause", min_width=90)
+        jump = gr.Button(text["jump"], elem_id="jump", min_width=160)
+        speed = gr.Radio(
+            list(SPEEDS.items()), value=1.0, label=text["play_speed"], elem_id="speed", scale=2
+        )
+    step = gr.Slider(
+        0, film["max"], film["max"], step=1, label=text["step"], buttons=[], elem_id="replay-step"
+    )
+    caption = _line(text, "phase", lines=1)
+    with gr.Row():
+        with gr.Column(min_width=300):
+            plot = _chart(film, text)
+            with gr.Row():
+                keys = ("train_loss", "val_loss", "learning_rate", "speed", "elapsed")
+                figures = [_figure(text, key) for key in keys]
+        with gr.Column(min_width=300):
+            answers = _line(text, "probe_answers", lines=14)
+    with gr.Row():
+        question, story, first_tokens = _question(film, text)
+    upload, note, run, overlay = _visitor(text)
+    mine, yours = gr.JSON(visible="hidden"), gr.JSON(visible="hidden")
+    player = Player(step, mine, yours, run, overlay, question, speed)
+    screen = Screen(*[plot, *figures, caption, answers, first_tokens, story])
+    _connect(player, screen, play, pause, jump)
+    loaded = page.load(
+        lambda: film, None, mine, api_name="replay_log", queue=False, show_progress="hidden"
+    )
+    loaded.then(None, [*player], [*screen], js=SHOW, **QUIET)
+    _connect_upload(upload, note, player, screen, text, book)
+
+
+def _connect(
+    player: Player, screen: Screen, play: gr.Button, pause: gr.Button, jump: gr.Button
+) -> None:
+    """Let the buttons move the slider, and the slider the screen. 接上按钮。"""
+    timer = gr.Timer(TICK_SECONDS, active=False)
+    inputs, moved = [*player], [player.step, timer]
+    timer.tick(None, inputs, moved, js=TICK, **QUIET)
+    play.click(None, inputs, moved, js=PLAY, **QUIET)
+    jump.click(None, inputs, moved, js=JUMP, **QUIET)
+    pause.click(None, None, timer, js=PAUSE, **QUIET)
+    for component in (player.step, player.question):
+        component.change(None, inputs, [*screen], js=SHOW, **QUIET)
+    arranged = [player.step, player.question, screen.plot]
+    for component in (player.run, player.overlay):
+        component.input(None, inputs, arranged, js=ARRANGE, **QUIET).then(
+            None, inputs, [*screen], js=SHOW, **QUIET
+        )
+
+
+def _connect_upload(
+    upload: gr.UploadButton,
+    note: gr.Textbox,
+    player: Player,
+    screen: Screen,
+    text: Text,
+    book: AnswerBook,
+) -> None:
+    """Read a visitor's log on the server, show it in the browser. 接上上传。"""
+
+    def read(content: bytes | None) -> tuple[object, ...]:
+        try:
+            film = visitor_film(content, text, book)
+        except DataError as error:
+            return gr.skip(), str(error), gr.skip(), gr.skip()
+        message = text["log_read"].format(steps=film["max"])
+        return film, message, gr.Radio(value=1, visible=True), gr.Checkbox(value=True, visible=True)
+
+    inputs = [*player]
+    upload.upload(
+        read,
+        upload,
+        [player.yours, note, player.run, player.overlay],
+        concurrency_id="cpu",
+        concurrency_limit=2,
+        **QUIET,
+    ).then(None, inputs, [player.step, player.question, screen.plot], js=ARRANGE, **QUIET).then(
+        None, inputs, [*screen], js=SHOW, **QUIET
     )
 
 
-def _answers(evaluation: Evaluation, text: Text) -> str:
-    blocks = []
-    for sample in evaluation.samples:
-        tokens = "  ".join(f"{token} {p:.1%}" for token, p in sample.first_tokens)
-        blocks.append(
-            f"{text['asked']}：{sample.question}\n{text['answered_by']}：{sample.answer}\n"
-            f"{text['first_tokens']}：{tokens}"
-        )
-    return "\n\n".join(blocks)
-
-
-def first_frame(data: dict[str, Any]) -> pd.DataFrame:
+def first_frame(film: Film) -> pd.DataFrame:
     """Return each curve's first point: a series absent at first stays invisible. 首帧。"""
     rows = [
         (*curve[0], name)
-        for curve, name in zip((data["train"], data["val"]), data["names"], strict=True)
+        for curve, name in zip((film["train"], film["val"]), film["names"], strict=True)
         if curve
     ]
     return pd.DataFrame(rows, columns=["step", "loss", "series"])
 
 
-def build_replay_tab(log: TrainingLog | None, text: Text, page: gr.Blocks) -> None:
-    """Put the tab's components on the page. 搭建界面。"""
-    if log is None:
-        gr.Markdown(text["no_log"])
-        return
-    data = replay_data(log, text)
-    gr.Markdown(text["replay_intro"])
-    with gr.Row():
-        play = gr.Button(text["play"], variant="primary", elem_id="play")
-        pause = gr.Button(text["pause"], elem_id="pause")
-    step = gr.Slider(
-        0, data["max"], data["max"], step=1, label=text["step"], buttons=[], elem_id="replay-step"
+def _chart(film: Film, text: Text) -> gr.LinePlot:
+    return gr.LinePlot(
+        first_frame(film),
+        x="step",
+        y="loss",
+        color="series",
+        title=text["loss_title"],
+        x_title=text["step_axis"],
+        y_title=text["loss_axis"],
+        color_title=" ",
+        color_map=dict(zip(film["names"], film["colours"], strict=True)),
+        x_lim=[0, film["max"]],
+        y_lim=[0, film["top"]],
+        height=320,
+        tooltip="none",
+        elem_id="replay-chart",
     )
-    top = max(loss for _, loss in data["train"] + data["val"])
-    with gr.Row():
-        with gr.Column(min_width=300):
-            plot = gr.LinePlot(
-                first_frame(data),
-                x="step",
-                y="loss",
-                color="series",
-                title=text["loss_title"],
-                x_title=text["step_axis"],
-                y_title=text["loss_axis"],
-                color_title=" ",
-                color_map=dict(zip(data["names"], ("#1d4ed8", "#c2410c"), strict=True)),
-                x_lim=[0, data["max"]],
-                y_lim=[0, top],
-                height=340,
-                tooltip="none",
-            )
-            facts = gr.Textbox(label=text["status"], interactive=False, elem_id="replay-facts")
-        with gr.Column(min_width=300):
-            answers = gr.Textbox(
-                label=text["probe_answers"], lines=16, interactive=False, elem_id="replay-answers"
-            )
-    film = gr.JSON(visible="hidden")
-    timer = gr.Timer(TICK_SECONDS, active=False)
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    shown = [plot, facts, answers]
-    timer.tick(None, [step, film], [step, timer], js=TICK, **quiet)
-    step.change(None, [step, film], shown, js=SHOW, **quiet)
-    play.click(None, [step, film], [step, timer], js=PLAY, **quiet)
-    pause.click(None, None, timer, js=PAUSE, **quiet)
-    loaded = page.load(
-        lambda: data, None, film, api_name="replay_log", queue=False, show_progress="hidden"
-    )
-    loaded.then(None, [step, film], shown, js=SHOW, **quiet)
+
+
+def _figure(text: Text, key: str) -> gr.Textbox:
+    name = f"replay-{key.replace('_', '-')}"
+    return gr.Textbox(label=text[key], interactive=False, min_width=110, elem_id=name)
+
+
+def _line(text: Text, key: str, lines: int) -> gr.Textbox:
+    name = f"replay-{key.removeprefix('probe_').replace('_', '-')}"
+    return gr.Textbox(label=text[key], lines=lines, interactive=False, elem_id=name)
+
+
+def _question(film: Film, text: Text) -> tuple[gr.Radio, gr.Textbox, gr.Label]:
+    """Build the choice of a probe question and what is shown of it. 抽查题。"""
+    with gr.Column(min_width=300):
+        question = gr.Radio(
+            [(name, number) for number, name in enumerate(film["questions"])],
+            value=film["favourite"],
+            label=text["probe_question"],
+            elem_id="replay-question",
+        )
+        story = _line(text, "story", lines=1)
+    with gr.Column(min_width=300):
+        first_tokens = gr.Label(
+            label=text["first_tokens"],
+            num_top_classes=N_TOKENS,
+            show_heading=False,
+            elem_id="replay-first-tokens",
+        )
+    return question, story, first_tokens
+
+
+def _visitor(text: Text) -> tuple[gr.UploadButton, gr.Textbox, gr.Radio, gr.Checkbox]:
+    """Build the place for a visitor's own log. 访客自己的日志。"""
+    with gr.Accordion(text["own_log"], open=False, elem_id="own-log"):
+        gr.Markdown(text["own_log_intro"])
+        upload = passing_upload(text["upload_log"], [".jsonl"], elem_id="upload-log")
+        note = _line(text, "log_note", lines=1)
+        run = gr.Radio(
+            [(text["this_run"], 0), (text["your_run"], 1)],
+            value=0,
+            label=text["whose_run"],
+            visible=False,
+            elem_id="replay-run",
+        )
+        overlay = gr.Checkbox(
+            False,
+            label=text["overlay"],
+            visible=False,
+            elem_id="replay-overlay",
+        )
+    return upload, note, run, overlay

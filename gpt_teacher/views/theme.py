@@ -21,7 +21,16 @@ FONT = [
 MONO = ["ui-monospace", "Consolas", "Noto Sans Mono CJK SC", "monospace"]
 CSS = """
 .min_value, .max_value { color: var(--body-text-color) !important }
+.dark #inside-tokens .text { color: #fff }
+#size-table :is(th, td) { padding: 6px 10px }
+#size-table :is(td + td, strong) { white-space: nowrap }
+@media (max-width: 600px) { #size-table :is(th, td) { padding: 6px 4px; font-size: 0.8em } }
+.label-wrap { min-height: 40px }
 .block-info, .info { color: var(--body-text-color-subdued) }
+button.gallery-item, button.label-wrap { min-height: 40px; align-items: center }
+footer .show-api { color: var(--body-text-color) !important; min-height: 40px }
+.dark .coloured .token .text { color: #fff }
+.coloured .textfield { padding: 0 }
 """
 SET_LANGUAGE = "() => {{ document.documentElement.lang = '{language}' }}"
 

@@ -1,0 +1,134 @@
+"""The sampling controls, and their values checked again. 采样控件与检查。"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import gradio as gr
+
+from gpt_teacher.config import SamplingConfig
+from gpt_teacher.errors import ConfigError
+from gpt_teacher.views.text import Text
+
+MAX_STOP_TEXTS, MAX_STOP_CHARACTERS = 8, 32
+MAX_SEED = 2**31 - 1
+
+
+class Limits(NamedTuple):
+    """What a setting may be. 取值范围。"""
+
+    low: float
+    high: float
+    step: float
+
+
+LIMITS = {
+    "temperature": Limits(0, 2, 0.05),
+    "top_k": Limits(0, 100, 1),
+    "top_p": Limits(0.05, 1, 0.05),
+    "repetition_penalty": Limits(1, 2, 0.05),
+    "seed": Limits(0, MAX_SEED, 1),
+}
+
+
+def longest_answer(seq_len: int) -> Limits:
+    """Return how long an answer may be: as long as the model reads. 最长回答。"""
+    return Limits(1, seq_len, 1)
+
+
+def sampling_settings(
+    text: Text,
+    seq_len: int,
+    temperature: float,
+    top_k: float,
+    top_p: float,
+    repetition_penalty: float,
+    max_new_tokens: float,
+    stop: str | None,
+    seed: float,
+    refusal: bool | None = True,
+) -> SamplingConfig:
+    """Return the settings of the page's controls. 采样设置。Raises ConfigError with a sentence."""
+    return SamplingConfig(
+        temperature=_checked(text, "temperature", temperature, LIMITS["temperature"]),
+        top_k=int(_checked(text, "top_k", top_k, LIMITS["top_k"])),
+        top_p=_checked(text, "top_p", top_p, LIMITS["top_p"]),
+        repetition_penalty=_checked(
+            text, "repetition_penalty", repetition_penalty, LIMITS["repetition_penalty"]
+        ),
+        max_new_tokens=int(
+            _checked(text, "max_new_tokens", max_new_tokens, longest_answer(seq_len))
+        ),
+        stop=_stop_texts(text, stop or ""),
+        seed=int(_checked(text, "seed", seed, LIMITS["seed"])),
+        refusal=refusal is not False,
+    )
+
+
+def _checked(text: Text, key: str, value: float, limits: Limits) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not limits.low <= number <= limits.high:
+        sentence = text["bad_setting"].format(
+            name=text[key], low=f"{limits.low:g}", high=f"{limits.high:.10g}"
+        )
+        raise ConfigError([sentence])
+    return number
+
+
+def _stop_texts(text: Text, written: str) -> tuple[str, ...]:
+    stops = tuple(written.split())
+    if len(stops) > MAX_STOP_TEXTS or any(len(stop) > MAX_STOP_CHARACTERS for stop in stops):
+        sentence = text["bad_stop"].format(count=MAX_STOP_TEXTS, characters=MAX_STOP_CHARACTERS)
+        raise ConfigError([sentence])
+    return stops
+
+
+class Controls(NamedTuple):
+    """The sampling controls, in the order of sampling_settings. 采样控件。"""
+
+    temperature: gr.Slider
+    top_k: gr.Slider
+    top_p: gr.Slider
+    repetition_penalty: gr.Slider
+    max_new_tokens: gr.Slider
+    stop: gr.Textbox
+    seed: gr.Number
+
+
+def sampling_controls(text: Text, seq_len: int, defaults: SamplingConfig) -> Controls:
+    """Build the controls, each with a line on what it does. 采样控件。"""
+
+    def slider(key: str, value: float, limits: Limits) -> gr.Slider:
+        low, high, step = limits
+        return gr.Slider(
+            low,
+            high,
+            value,
+            step=step,
+            label=text[key],
+            info=text[f"{key}_info"],
+            buttons=[],
+            elem_id=key.replace("_", "-"),
+        )
+
+    return Controls(
+        temperature=slider("temperature", defaults.temperature, LIMITS["temperature"]),
+        top_k=slider("top_k", defaults.top_k, LIMITS["top_k"]),
+        top_p=slider("top_p", defaults.top_p, LIMITS["top_p"]),
+        repetition_penalty=slider(
+            "repetition_penalty", defaults.repetition_penalty, LIMITS["repetition_penalty"]
+        ),
+        max_new_tokens=slider(
+            "max_new_tokens", min(defaults.max_new_tokens, seq_len), longest_answer(seq_len)
+        ),
+        stop=gr.Textbox(
+            "", label=text["stop_texts"], info=text["stop_texts_info"], lines=1, max_lines=1
+        ),
+        seed=gr.Number(
+            defaults.seed, label=text["seed"], info=text["seed_info"], precision=0, elem_id="seed"
+        ),
+    )

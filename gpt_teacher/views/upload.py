@@ -1,0 +1,34 @@
+"""An upload that is read once and leaves no file behind. 读完就删的上传。"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+
+def passing_upload(label: str, file_types: list[str], elem_id: str) -> gr.UploadButton:
+    """Return a button whose event gets the bytes of a file, which is deleted at once. 上传按钮。
+
+    Gradio itself keeps uploads until the server ends. (A subclass would not do: for each, Gradio
+    writes a .pyi file beside the source.)
+    """
+    button = gr.UploadButton(label, file_types=file_types, type="binary", elem_id=elem_id)
+    button.preprocess = _read_and_delete
+    return button
+
+
+def _read_and_delete(payload: Any) -> bytes | None:
+    if payload is None:
+        return None
+    path = Path(payload.path)  # Gradio has made sure that it lies in its own folder of uploads
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:  # sent a second time
+        return None
+    finally:
+        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            path.parent.rmdir()  # named after its content, which another visitor may have sent, too
