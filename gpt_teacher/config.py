@@ -226,6 +226,7 @@ class AppConfig(Section):
     host: str = "127.0.0.1"  # 0.0.0.0 lets the whole classroom network in
     port: int = 0  # 0 = the first free one from 7860
     language: Literal["zh", "en"] = "zh"
+    training: bool = True  # visitors may train on this machine, one at a time
 
     def checks(self) -> list[Check]:
         """See Section. 取值范围。"""

@@ -25,6 +25,7 @@ from gpt_teacher.tokenizer import Tokenizer
 MAX_EXAMPLES = 5  # of each finding
 SHOWN = 40  # characters of a text in an example
 MOST_SPELLED = 0.05  # of the characters; more make rows long and hard to learn
+BUILD_TOKENIZER = "python -m scripts.build_tokenizer"
 MAX_PAIRS = 20_000  # that look alike; texts made from one template would give millions
 # How UTF-8 looks that was read in another encoding.
 MOJIBAKE = re.compile("锟斤拷|ï»¿|ï¼|ã€|â€|çš„|锛[屻屼屽屾岀岃岄]|銆")
@@ -255,7 +256,7 @@ def find_badly_spelled(counts: Counts, path: Path) -> list[Finding]:
         )
     )
     remedy = (
-        f"make a tokenizer of this text: python -m scripts.build_tokenizer --set {text} "
+        f"make a tokenizer of this text: {BUILD_TOKENIZER} --set {text} "
         f"--set {tokenizer} and train with --set {tokenizer}, too"
     )
     findings = []

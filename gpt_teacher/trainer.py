@@ -106,7 +106,7 @@ def train(
     """
     budget = TimeBudget(seconds, clock)
     started_at = clock() - progress.elapsed_seconds
-    if seconds is not None:  # the first plan needs so many
+    if seconds is not None and not progress.finished:  # the first plan needs so many
         first_plan = progress.step + UNMEASURED_STEPS + MEASURED_STEPS + 1
         progress.max_steps = max(progress.max_steps, first_plan)
     if progress.step == 0:

@@ -240,7 +240,7 @@ def test_a_misspelt_key_is_told_the_nearest_one(key: str, near: str) -> None:
 
 def test_a_key_like_none_is_told_all_of_them() -> None:
     (problem,) = _problems("app: {zzz: 2}")
-    assert problem == "mine.yaml: app.zzz: unknown key; known are: host, port, language"
+    assert problem == "mine.yaml: app.zzz: unknown key; known are: host, port, language, training"
     assert did_you_mean("learnig_rate", ["lr", "learning_rate"]) == (
         "; did you mean 'learning_rate'?"
     )

@@ -19,12 +19,15 @@ ROWS = [
     ["tokenizer_training", "transformers_files", "prompt", "loss", "optim", "quantize", "tables"],
     ["batches", "noise", "corpus", "checkpoint", "exam", "look_alikes", "data_counts", "decoder"],
     ["questions", "plain_text", "sampler", "data_check", "dataset_card", "similar"],
-    ["data", "word_chain", "attention_maps", "parameter_count"],
+    ["data", "own_questions", "word_chain", "attention_maps", "parameter_count"],
     ["evaluate"],
     ["final_exam", "trainer"],
     ["run_state", "exam_report", "late_exam", "card"],
+    ["stored_report"],
     ["training_run"],
+    ["training_files"],
     ["hub", "posttrain", "export"],
+    ["training_worker", "training_jobs"],
     ["views"],
 ]
 ROW_OF = {module: number for number, row in enumerate(ROWS) for module in row}

@@ -129,6 +129,8 @@ def test_the_folder_says_how_to_build_the_app_and_which_model_it_serves(
     assert len(str(fields["short_description"])) <= 60
     assert (folder / str(fields["app_file"])).is_file()
     assert fields["models"] == [REPO]
+    # Who trained a model in the page may publish it, and nothing else of theirs can be touched.
+    assert (fields["hf_oauth"], fields["hf_oauth_scopes"]) == (True, ["contribute-repos"])
     (preloaded,) = fields["preload_from_hub"]
     repo_id, paths, revision = preloaded.split(" ")
     assert (repo_id, revision) == (REPO, commit)
@@ -138,7 +140,8 @@ def test_the_folder_says_how_to_build_the_app_and_which_model_it_serves(
     assert others == [line for line in ours if not line.startswith("gradio")]
     config = yaml.safe_load((folder / "config.yaml").read_text("utf-8"))
     assert config["hub"] == {"repo_id": REPO, "revision": commit, "offline": False}
-    assert config["app"] | {"language": ""} == {"host": "0.0.0.0", "port": 7860, "language": ""}
+    app = {"host": "0.0.0.0", "port": 7860, "language": "zh", "training": True}
+    assert config["app"] == app
 
 
 def test_nothing_of_the_users_own_goes_online(tmp_path: Path) -> None:

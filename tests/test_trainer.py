@@ -349,3 +349,10 @@ def test_a_few_steps_set_do_not_end_a_run_with_time_left() -> None:
     """The number of steps is planned from the clock instead, the first ones measure the speed."""
     progress = Course(lambda step: 0.5).run(5, seconds=60.0, eval_interval=10)
     assert progress.step == 120
+
+
+def test_a_run_that_is_trained_out_is_not_trained_on_for_the_time_it_is_given() -> None:
+    """It only lacks its exam; once, the steps that measure the speed were trained, too."""
+    course = Course(lambda step: 0.5)
+    progress = course.run(20, step=20, seconds=60.0)
+    assert (progress.step, progress.max_steps, course.steps) == (20, 20, [])

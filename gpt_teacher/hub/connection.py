@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from huggingface_hub import HfApi, constants, set_client_factory, utils
+from huggingface_hub import constants, set_client_factory, utils
 from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # httpx or httpx2
 
 from gpt_teacher.errors import HubError
 from gpt_teacher.hub.failures import CLIENT_ERRORS, LOG_IN, explained, is_network_error, status_of
+from gpt_teacher.hub.login import api
 
 T = TypeVar("T")
 Say = Callable[[str], None]
@@ -128,7 +129,7 @@ def look_up_account(say: Say) -> Account:
             f"HF_ENDPOINT = {constants.ENDPOINT} is a mirror for reading only; unset it to publish"
         )
     prepare_client(ACCOUNT_SECONDS)
-    found = call(say, "asking the Hub who you are", HfApi().whoami)
+    found = call(say, "asking the Hub who you are", api().whoami)
     prepare_client()
     token = found.get("auth", {}).get("accessToken", {})
     organisations = tuple(one["name"] for one in found.get("orgs", []))

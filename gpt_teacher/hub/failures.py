@@ -27,6 +27,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # httpx or httpx2
 
 from gpt_teacher.errors import HubError
+from gpt_teacher.hub.login import visitors_token
 
 LOG_IN = "log in with `hf auth login`, or set HF_TOKEN (it goes before the login)"
 AGAIN = "it is safe to run the same command again"
@@ -68,9 +69,9 @@ def fail(doing: str, error: BaseException) -> NoReturn:
 
 def without_tokens(text: str) -> str:
     """Return a text in which no token can be read. 去掉令牌。"""
-    token = get_token()
-    if token:
-        text = text.replace(token, "hf_…")
+    for token in (visitors_token(), get_token()):
+        if token:
+            text = text.replace(token, "hf_…")
     return TOKEN.sub("hf_…", text)
 
 

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 from huggingface_hub.errors import RepositoryNotFoundError
 
 from gpt_teacher import Origin
 from gpt_teacher.errors import HubError
 from gpt_teacher.hub.connection import Say, call
 from gpt_teacher.hub.files import RemoteFiles, belongs, files_in, is_model
+from gpt_teacher.hub.login import api
 from gpt_teacher.hub.pull import pull
 
 MESSAGE = "Publish with GPT Teacher"
@@ -34,7 +35,7 @@ class Repository:
     def address(self) -> str:
         """Return the address of its page. 网址。"""
         spaces = "spaces/" if self.kind == "space" else ""
-        return f"{HfApi().endpoint}/{spaces}{self.repo_id}"
+        return f"{api().endpoint}/{spaces}{self.repo_id}"
 
     def owns(self, path: str) -> bool:
         """Tell whether a file that we do not publish any more is to be deleted. 是否归我们管。"""
@@ -69,7 +70,7 @@ def publish(folder: Path, repository: Repository, options: PushOptions, say: Say
     before = remote_files(repository, say)
     if before is None:
         say(f"新建仓库 / creating {repository.repo_id}")
-        make = HfApi().create_repo
+        make = api().create_repo
         doing = f"creating {repository.repo_id}"
         call(say, doing, make, repository.repo_id, private=options.private, exist_ok=True)
         before = remote_files(repository, say)
@@ -105,7 +106,7 @@ def published_model(repository: Repository, revision: str | None, say: Say) -> R
 
 def _ask_for_files(repository: Repository, revision: str | None) -> RemoteFiles | None:
     try:
-        info = HfApi().repo_info(
+        info = api().repo_info(
             repository.repo_id,
             revision=revision,
             repo_type=repository.kind,
@@ -158,7 +159,7 @@ def _committer(
             operations.append(
                 CommitOperationAdd(path, file) if file.is_file() else CommitOperationDelete(path)
             )
-        done = HfApi().create_commit(
+        done = api().create_commit(
             repository.repo_id,
             operations,
             commit_message=MESSAGE,
@@ -175,7 +176,7 @@ def _who_was_faster(repository: Repository, say: Say) -> str:
     commits = call(
         say,
         f"looking at {repository.repo_id}",
-        HfApi().list_repo_commits,
+        api().list_repo_commits,
         repository.repo_id,
         repo_type=repository.kind,
     )
@@ -189,7 +190,7 @@ def _who_was_faster(repository: Repository, say: Say) -> str:
 
 def _tag(repo_id: str, options: PushOptions, commit: str, say: Say) -> None:
     """Give the commit a name; one that another commit has is not taken away without --force."""
-    api, tag, doing = HfApi(), str(options.tag), f"tagging {repo_id}"
+    client, tag, doing = api(), str(options.tag), f"tagging {repo_id}"
     now = _commit_of_tag(repo_id, tag, say)
     if now == commit:
         say(f"标签 {tag} 已在这个版本上 / tagged {tag} already")
@@ -200,9 +201,9 @@ def _tag(repo_id: str, options: PushOptions, commit: str, say: Say) -> None:
             f"but not tagged: choose another --tag, or --force to move it"
         )
     if now is not None:
-        call(say, doing, api.delete_tag, repo_id, tag=tag)
+        call(say, doing, client.delete_tag, repo_id, tag=tag)
     try:
-        call(say, doing, api.create_tag, repo_id, tag=tag, revision=commit)
+        call(say, doing, client.create_tag, repo_id, tag=tag, revision=commit)
     except HubError as error:
         if error.status != 409 or _commit_of_tag(repo_id, tag, say) != commit:
             raise  # else it arrived, only the answer was lost
@@ -210,7 +211,7 @@ def _tag(repo_id: str, options: PushOptions, commit: str, say: Say) -> None:
 
 
 def _commit_of_tag(repo_id: str, tag: str, say: Say) -> str | None:
-    tags = call(say, f"looking at the tags of {repo_id}", HfApi().list_repo_refs, repo_id).tags
+    tags = call(say, f"looking at the tags of {repo_id}", api().list_repo_refs, repo_id).tags
     return next((one.target_commit for one in tags if one.name == tag), None)
 
 

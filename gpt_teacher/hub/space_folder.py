@@ -132,6 +132,8 @@ def space_front_matter(model: str, files: RemoteFiles, gradio: str) -> str:
         "python_version": PYTHON_VERSION,
         "app_file": APP_FILE,
         "license": "mit",
+        "hf_oauth": True,  # who trains a model in the page may log in to publish it
+        "hf_oauth_scopes": ["contribute-repos"],  # new repositories; not those that are there
         "short_description": "从零训练的中文小 GPT · a tiny Chinese GPT",
         "tags": ["education", "chinese", "gpt-teacher"],
         "models": [model],

@@ -1,0 +1,106 @@
+"""Questions that a visitor of the page brings -> rows, checked. 访客自带的题目。
+
+The text is data and nothing else: no name of a file is used, nothing is unpacked or run.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from gpt_teacher.data_check import BUILD_TOKENIZER, Report, check
+from gpt_teacher.errors import DataError
+from gpt_teacher.tables import FORMS, WORKBOOKS, Table, read_table
+from gpt_teacher.tokenizer import Tokenizer
+
+MAX_BYTES = 1_000_000  # of a text
+MAX_ROWS = 500  # a class's questions; more are not learnt in five minutes on one core
+MAX_CHARACTERS = 1_000  # of a question or an answer: several times what the model reads
+BREAKS = frozenset("\t\r\n")  # end a field or a line
+NAME = "questions"  # how a visitor's text is called in messages
+
+
+@dataclass(frozen=True)
+class OwnQuestions:
+    """A visitor's questions, and what was found in them. 自带题目与检查结果。"""
+
+    table: Table
+    report: Report
+
+    @property
+    def can_be_trained(self) -> bool:
+        """Tell whether there is no problem; warnings may be meant. 能否训练。"""
+        return not self.report.n_problems
+
+
+def form_of_name(name: str) -> str:
+    """Return the suffix that a file's name ends in, the only part of it that counts. 后缀。
+
+    Raises DataError for a kind of file that holds no table.
+    """
+    suffix = PurePosixPath(name).suffix.lower()
+    if suffix not in FORMS and suffix not in WORKBOOKS:
+        raise DataError(f"unknown kind of file; bring one of: {', '.join(FORMS)}")
+    return suffix
+
+
+def form_of_text(text: str) -> str:
+    """Return the suffix that a pasted text would have as a file. 粘贴的文字是哪种格式。"""
+    first = text.lstrip("\ufeff \t\r\n").split("\n", 1)[0]
+    if first.startswith(("{", "[")):
+        return ".jsonl"
+    return ".txt" if "\t" in first else ".csv"
+
+
+def read_own(
+    content: bytes, suffix: str, tokenizer: Tokenizer, seq_len: int, folder: Path
+) -> OwnQuestions:
+    """Read and check the questions of a visitor; a copy lies in `folder` meanwhile. 读取并检查。
+
+    Raises DataError with all problems found, each with its line.
+    """
+    if len(content) > MAX_BYTES:
+        raise DataError(f"{len(content):,} bytes are too many; bring {MAX_BYTES:,} at most (太大)")
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".check-") as place:
+        path = Path(place) / f"{NAME}{suffix}"
+        path.write_bytes(content)
+        try:
+            table = read_table(path)
+        except DataError as error:
+            raise DataError(str(error).replace(str(path), path.name)) from None
+    table = replace(table, path=Path(path.name))
+    _check_size(table)
+    report = check([table], tokenizer, seq_len, Path(f"{NAME}.jsonl"))
+    # Who is at a page cannot make a tokenizer; the page says itself that some characters are rare.
+    found = [one for one in report.findings if BUILD_TOKENIZER not in one.sentence]
+    return OwnQuestions(table, replace(report, findings=found))
+
+
+def as_text(table: Table) -> str:
+    """Return a table as a text to show and edit, from which the same rows are read. 显示成文字。
+
+    A line each, question TAB answer; where that does not hold all of it, JSONL.
+    """
+    plain = all(row.keys() == {"prompt", "completion"} for row in table.objects)
+    fields = [field for row in table.rows for field in (row.prompt, row.completion)]
+    if plain and not any(BREAKS & set(field) for field in fields):
+        lines = [f"{row.prompt}\t{row.completion}" for row in table.rows]
+        if not lines[0].lstrip("\ufeff \t").startswith(("{", "[")):
+            return "\n".join(lines)
+    return "\n".join(json.dumps(row, ensure_ascii=False) for row in table.objects)
+
+
+def _check_size(table: Table) -> None:
+    """Raise DataError for more than a page's visitor may bring."""
+    if len(table.rows) > MAX_ROWS:
+        raise DataError(f"{len(table.rows)} questions; bring {MAX_ROWS} at most (题目太多)")
+    for row in table.rows:
+        longest = max(len(row.prompt), len(row.completion))
+        if longest > MAX_CHARACTERS:
+            raise DataError(
+                f"{table.path}, line {row.line}: a text of {longest:,} characters; the model "
+                f"reads a tenth of that: shorten it (太长)"
+            )

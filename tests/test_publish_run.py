@@ -1,0 +1,135 @@
+"""A visitor's model goes to the visitor's account, with the visitor's token and no trace of it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import TinyRun
+from hub_accounts import TOKENS
+from hub_server import HubServer
+from huggingface_hub import constants, get_token, utils
+
+from gpt_teacher import from_pretrained
+from gpt_teacher.errors import HubError
+from gpt_teacher.hub.failures import without_tokens
+from gpt_teacher.hub.folder import make_folder
+from gpt_teacher.hub.login import api, logged_in, visitors_token
+from gpt_teacher.hub.publish_run import publish_run
+from gpt_teacher.training_files import RunFiles
+from gpt_teacher.views.publish import is_this_machine, publish_own
+from gpt_teacher.views.text import CHINESE
+
+# The client sends files in a way that its HTTP library would rather not see.
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+VISITOR = "hf_oauth_eyJhbGciOi.abc-DEF.x_y"  # as an OAuth token looks
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
+    """A Hub, reached by this process, and a machine whose owner is logged in as teacher."""
+    with HubServer() as server:
+        server.tokens[VISITOR] = TOKENS["hf_student"]
+        for name in ("ENDPOINT", "HF_ENDPOINT"):
+            monkeypatch.setattr(constants, name, server.url, raising=False)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+        monkeypatch.delenv("HF_TOKEN", raising=False)
+        monkeypatch.delenv("HUGGING_FACE_HUB_TOKEN", raising=False)
+        (tmp_path / "token").write_text("hf_write", encoding="utf-8")
+        assert get_token() == "hf_write"
+        yield server
+        utils.close_session()
+
+
+@pytest.fixture
+def files(tiny_run: TinyRun, tmp_path: Path) -> RunFiles:
+    """A run that was started in the page, as it is left at its end."""
+    files = RunFiles(tmp_path / "runs" / "page" / ("a" * 24))
+    make_folder(tiny_run.save_dir, "YOUR_NAME/my-gpt", files.model)
+    return files
+
+
+def tokens_sent(hub: HubServer) -> set[str]:
+    return {r.headers["authorization"] for r in hub.requests if "authorization" in r.headers}
+
+
+def test_a_visitor_publishes_to_the_own_account_with_the_own_token(
+    hub: HubServer, files: RunFiles, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    published = publish_run(files, "my-gpt", True, VISITOR, lambda _: None)
+    assert published.address == f"{hub.url}/student/my-gpt"
+    repository = hub.model("student/my-gpt")
+    assert repository.private
+    assert tokens_sent(hub) == {f"Bearer {VISITOR}"}
+    assert visitors_token() is None
+    assert {"model.safetensors", "quantized/model.safetensors"} <= set(repository.files)
+    card = (files.published / "README.md").read_text(encoding="utf-8")
+    assert "student/my-gpt" in card
+    assert "YOUR_NAME" not in card
+    question = "什么是密度?"
+    expected = from_pretrained(files.model).answer(question).text
+    assert from_pretrained(files.published).answer(question).text == expected
+    shutil.rmtree(tmp_path / "runs" / "page" / ("a" * 24) / "model")
+    written = [p for p in tmp_path.rglob("*") if p.is_file() and VISITOR.encode() in p.read_bytes()]
+    assert written == []
+    assert VISITOR not in "".join(capfd.readouterr())
+
+
+def test_without_a_token_it_is_the_machines_login(hub: HubServer, files: RunFiles) -> None:
+    said = publish_own(files, " lesson ", False, None, CHINESE)
+    commit = hub.model("teacher/lesson").history("main")[0].sha
+    address = f"{hub.url}/teacher/lesson"
+    assert said == CHINESE["own_pushed"].format(address=address, commit=commit[:7])
+    assert tokens_sent(hub) == {"Bearer hf_write"}
+    again = publish_own(files, "lesson", False, None, CHINESE)
+    assert again == CHINESE["own_pushed_before"].format(address=address, commit=commit[:7])
+
+
+@pytest.mark.parametrize("name", ["../x", "a b", "<script>", "teacher/lesson", "x" * 500, "a\0b"])
+def test_a_visitor_gets_nowhere_else(hub: HubServer, files: RunFiles, name: str) -> None:
+    said = publish_own(files, name, True, VISITOR, CHINESE)
+    assert said.startswith(CHINESE["own_push_failed"].split("{")[0])
+    assert hub.repositories == {}
+    assert not files.published.exists()
+
+
+def test_a_failure_does_not_show_the_token(hub: HubServer, files: RunFiles) -> None:
+    del hub.tokens[VISITOR]
+    hub.fault("whoami", status=400)
+    said = publish_own(files, "my-gpt", True, VISITOR, CHINESE)
+    assert "没有发布成功" in said
+    with logged_in(VISITOR):
+        assert without_tokens(f"a header {VISITOR}!") == "a header hf_…!"
+    assert "eyJ" not in said
+
+
+def test_a_login_ends_with_its_publication_even_a_failed_one(hub: HubServer) -> None:
+    with logged_in(VISITOR):
+        assert api().whoami()["name"] == "student"
+    hub.fault("whoami", status=403)
+    with pytest.raises(HubError):
+        publish_run(RunFiles(Path("none")), "my-gpt", True, VISITOR, lambda _: None)
+    assert visitors_token() is None
+    assert api().whoami()["name"] == "teacher"
+
+
+@pytest.mark.parametrize(
+    ("host", "here"),
+    [
+        ("127.0.0.1", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("127.8.8.8", True),
+        ("192.168.1.5", False),
+        ("0.0.0.0", False),
+        ("localhost.evil.example", False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_only_a_browser_on_this_machine_may_use_its_login(host: str | None, here: bool) -> None:
+    assert is_this_machine(host) == here
