@@ -118,6 +118,7 @@ def _describe(replies: Replies, threshold: float, data: TrainingData) -> Report:
             for asked, given, times in confusions(replies.reworded, answers, threshold, MAX_LISTED)
         ],
         "risk_coverage": [point._asdict() for point in risk_coverage(outcomes, THRESHOLDS)],
+        "at_threshold": risk_coverage(outcomes, [threshold])[0]._asdict(),
     }
 
 

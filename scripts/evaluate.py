@@ -2,6 +2,7 @@
 
 给训练好的模型考试。
     python -m scripts.evaluate                  your own model, else the shipped one
+    python -m scripts.evaluate --save           and keep it in the model's folder, for the page
     python -m scripts.evaluate --compare pretrained/last checkpoints/last
     python -m scripts.evaluate --set data.test_path=mine_test.jsonl --json exam.json
 """
@@ -15,6 +16,7 @@ from pathlib import Path
 from gpt_teacher import default_checkpoint, locate
 from gpt_teacher.exam_report import comparison_lines, report_lines, report_on
 from gpt_teacher.machine import set_threads
+from gpt_teacher.stored_report import check_may_save, save_report
 from scripts import model_options
 from scripts.command_line import DONE, make_parser, read_config, run, say, write_text
 
@@ -27,11 +29,14 @@ def main() -> int:
     config = read_config(arguments)
     set_threads(config.training.threads)
     names = arguments.compare or [arguments.checkpoint or default_checkpoint(config)]
-    folders = [
-        locate(name, arguments.revision, arguments.offline, say=say).folder for name in names
-    ]
+    origins = [locate(name, arguments.revision, arguments.offline, say=say) for name in names]
+    if arguments.save:
+        check_may_save(origins[0], arguments.set)
+    folders = [origin.folder for origin in origins]
     done = [report_on(f, arguments.set, arguments.most_taught or ALL, say) for f in folders]
     reports, replies = [report for report, _ in done], [next(iter(r.values())) for _, r in done]
+    if arguments.save:
+        say(f"saved: {save_report(folders[0], reports[0])}")
     if arguments.json is not None:
         text = json.dumps(
             reports if arguments.compare else reports[0], ensure_ascii=False, indent=2
@@ -50,14 +55,16 @@ def parse() -> argparse.Namespace:
     """Return the options. 选项。"""
     parser = make_parser(__doc__)
     model_options.add(parser)
-    parser.add_argument("--compare", nargs=2, metavar=("A", "B"), help="two models side by side")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers; - is stdout")
-    parser.add_argument(
-        "--most-taught", type=int, metavar="N", help="ask N of the taught questions"
-    )
+    add = parser.add_argument
+    add("--compare", nargs=2, metavar=("A", "B"), help="two models side by side")
+    add("--json", type=Path, metavar="FILE", help="write all numbers; - is stdout")
+    add("--most-taught", type=int, metavar="N", help="ask N of the taught questions")
+    add("--save", action="store_true", help="keep the report in the folder, for the page to show")
     arguments = parser.parse_args()
     if arguments.compare and arguments.checkpoint:
         parser.error("give --checkpoint or --compare, not both")
+    if arguments.compare and arguments.save:
+        parser.error("--save keeps the report on one model: leave out --compare")
     if arguments.most_taught is not None and arguments.most_taught < 1:
         parser.error(f"--most-taught {arguments.most_taught}: give 1 or more")
     return arguments

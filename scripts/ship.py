@@ -12,6 +12,7 @@ from gpt_teacher import SHIPPED
 from gpt_teacher.checkpoint import load_checkpoint
 from gpt_teacher.errors import CheckpointError
 from gpt_teacher.exam import FOUR_NUMBERS, Score
+from gpt_teacher.stored_report import SAVE_COMMAND, read_report
 from scripts.command_line import DONE, make_parser, read_config, run, write_text
 
 README = """# The shipped model
@@ -21,6 +22,7 @@ Made by the repository's own commands from its own data:
     python -m scripts.build_data
     python -m scripts.build_tokenizer
     python -m scripts.train
+    python -m scripts.evaluate --save
     python -m scripts.ship
 
 | | |
@@ -28,8 +30,8 @@ Made by the repository's own commands from its own data:
 {table}
 
 Every figure is read from `last/metrics.json`, which the training run wrote. What the four numbers
-mean is in the project's README; `memorised` asks some of the taught questions, spread evenly,
-`python -m scripts.evaluate` asks them all.
+mean is in the project's README; `memorised` asks some of the taught questions, spread evenly.
+`last/exam_report.json` is the whole exam, which asks them all; the page shows it.
 """
 
 
@@ -40,6 +42,8 @@ def main() -> int:
     metrics = [load_checkpoint(source / name).metrics for name in ("last", "quantized")]
     if metrics[0] != metrics[1] or "exam" not in metrics[0]:
         raise CheckpointError(f"{source}: last and quantized are not of one finished run")
+    if read_report(source / "last") is None:
+        raise CheckpointError(f"{source / 'last'} has no exam report; make it with: {SAVE_COMMAND}")
     for name in ("last", "quantized"):
         shutil.rmtree(SHIPPED / name, ignore_errors=True)
         shutil.copytree(source / name, SHIPPED / name)

@@ -84,7 +84,7 @@ def test_every_number_of_a_report_is_counted_by_hand() -> None:
     assert list(given["models"]) == ["fp32", "int8"]
     for model in given["models"].values():
         counted = {name: value for name, value in model.items() if name != "bits_per_byte"}
-        curve = counted.pop("risk_coverage")
+        curve, served = counted.pop("risk_coverage"), counted.pop("at_threshold")
         assert counted == {
             "memorised": {"hits": 12, "questions": 12},
             "paraphrase": {"hits": 2, "questions": 5},
@@ -116,6 +116,7 @@ def test_every_number_of_a_report_is_counted_by_hand() -> None:
         for point in curve[:11]:
             assert point["coverage"] == 0.75
             assert point["risk"] == pytest.approx(4 / 6)
+        assert served == {"threshold": 0.5, "coverage": 0.75, "risk": pytest.approx(4 / 6)}
 
 
 @pytest.mark.usefixtures("unfiltered")

@@ -22,29 +22,34 @@ from gpt_teacher.run_log import LOG_FILE
 ANY_QUESTION = "什么是密度?"  # asked by the example code if there are no sample answers
 PRECISIONS = {"fp32": "原精度 fp32", "int8": "量化 int8"}
 DASH = "–"
+RESULTS, USE = "成绩 · Results", "怎样使用 · How to use"  # titles
 
 
 def model_card(facts: CardFacts) -> str:
     """Return the text of the card. 生成模型卡。"""
+    parts = [front_matter(facts), f"# {plain(facts.name)}"]
+    for title, body in card_sections(facts).items():
+        parts += [f"## {title}"] if title else []
+        parts.append(body)
+    return "\n\n".join(parts) + "\n"
+
+
+def card_sections(facts: CardFacts) -> dict[str, str]:
+    """Return the sections that have something to say: title -> Markdown. 各节。"""
     sections = {
         "": _intro(facts),
         "模型 · Model": _model(facts),
         "训练数据 · Training data": _data(facts),
         "训练过程 · Training": _training(facts),
         "损失曲线 · Loss curve": _curve(facts),
-        "成绩 · Results": _text_exam(facts) if facts.is_text else _exam(facts),
+        RESULTS: _text_exam(facts) if facts.is_text else _exam(facts),
         "权重文件 · Weights": _weights(facts),
         "回答示例 · Samples": _samples(facts),
         "局限 · Limits": _limits(facts),
-        "怎样使用 · How to use": _use(facts),
+        USE: _use(facts),
         "许可证 · Licence": words.LICENCE,
     }
-    parts = [front_matter(facts), f"# {plain(facts.name)}"]
-    for title, body in sections.items():
-        if body:
-            parts += [f"## {title}"] if title else []
-            parts.append(body)
-    return "\n\n".join(parts) + "\n"
+    return {title: body for title, body in sections.items() if body}
 
 
 def _intro(facts: CardFacts) -> str:
