@@ -20,17 +20,20 @@ def main() -> int:
     config = read_config(arguments)
     print("正在启动 / starting …", file=sys.stderr)
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
+    os.environ.setdefault("GRADIO_TEMP_DIR", str(Path("runs/gradio").resolve()))  # uploads
     from gpt_teacher.views.zero_gpu import prepare_zero_gpu
 
     prepare_zero_gpu()  # before torch is imported
     from gpt_teacher.machine import set_threads
+    from gpt_teacher.training_jobs import TrainingJobs
     from gpt_teacher.views.page import build_page
     from gpt_teacher.views.theme import launch_options
 
     set_threads(config.training.threads)
     teacher = open_for_page(arguments, config)
     log, language = training_log(teacher.folder), config.app.language
-    page = build_page(teacher, log, language, open_twin(teacher))
+    jobs = TrainingJobs(config) if config.app.training else None
+    page = build_page(teacher, log, language, open_twin(teacher), jobs)
     page.launch(**launch_options(config.app))
     return DONE
 

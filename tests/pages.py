@@ -12,11 +12,12 @@ import pytest
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from gpt_teacher.config import AppConfig
 from gpt_teacher.views.theme import launch_options
 
+expect.set_options(timeout=20_000)  # milliseconds: tests share the machine
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 BROWSER_FLAGS = [
     "--no-sandbox",

@@ -21,7 +21,7 @@ from hub_server import HubServer, client_environment
 from gpt_teacher import SHIPPED, Origin
 from gpt_teacher.config import Config, HubConfig, TrainingConfig
 from gpt_teacher.errors import CheckpointError, HubError
-from gpt_teacher.views.page import served, shown_folder
+from gpt_teacher.views.serving import served, shown_folder
 from gpt_teacher.views.text import CHINESE
 from scripts import page_models
 

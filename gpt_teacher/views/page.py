@@ -1,19 +1,52 @@
-"""The whole page: which model is served, and the tabs. 整个页面。"""
+"""The whole page: which model is served, and the tabs, in two languages. 整个页面。
+
+The root speaks the configured language; the other one is a second route of the same app, with the
+same model. Named endpoints belong to the root's page alone.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
+from typing import NamedTuple
 
 import gradio as gr
 
 from gpt_teacher import Pretrained
-from gpt_teacher.card.markdown import plain
+from gpt_teacher.model import n_parameters
 from gpt_teacher.run_log import TrainingLog
+from gpt_teacher.training_jobs import TrainingJobs
 from gpt_teacher.views.ask import build_ask_tab
 from gpt_teacher.views.inside import build_inside_tab
 from gpt_teacher.views.replay import build_replay_tab
-from gpt_teacher.views.share import ASK_TAB, INSIDE_TAB, REPLAY_TAB, read_link
+from gpt_teacher.views.report import build_report_tab
+from gpt_teacher.views.report_card import ReportCard, read_report_card
+from gpt_teacher.views.serving import served
+from gpt_teacher.views.share import read_link
 from gpt_teacher.views.text import TEXTS, Language, Text
+from gpt_teacher.views.train import build_train_tab
+
+CACHE = (3600, 3600)  # seconds: how often files for downloads are cleared away, and how old then
+
+FIRST_TAB = "ask"  # who comes without ?tab= can ask at once
+OTHER: dict[Language, Language] = {"zh": "en", "en": "zh"}
+HTML_LANG: dict[Language, str] = {"zh": "zh-CN", "en": "en"}
+# Gradio writes lang="en" and one title for all routes; screen readers and fonts go by them.
+SAY_LANGUAGE = "() => {{ document.documentElement.lang = '{lang}'; document.title = '{title}' }}"
+# The other route, with the query: a link could not keep it. The root is one folder up, or here.
+SWITCH = """() => {{
+    const root = location.pathname.replace(/\\/?({route})?\\/?$/, '');
+    location.href = root + '/{target}' + location.search;
+}}"""
+
+
+class Shown(NamedTuple):
+    """What the page is about. 页面展示的内容。"""
+
+    teacher: Pretrained
+    quantized: Pretrained | None  # the int8 model of the same run
+    log: TrainingLog | None
+    card: ReportCard
+    jobs: TrainingJobs | None  # None = visitors may not train
 
 
 def build_page(
@@ -21,56 +54,62 @@ def build_page(
     log: TrainingLog | None,
     language: Language,
     quantized: Pretrained | None = None,
+    jobs: TrainingJobs | None = None,
 ) -> gr.Blocks:
     """Return the page for a model, its training log and its quantized twin. 搭建页面。"""
-    text = TEXTS[language]
-    n_parameters = sum(p.numel() for p in teacher.model.parameters())
-    with gr.Blocks(title=text["title"], analytics_enabled=False) as page:
-        gr.Markdown(f"# {text['title']}\n{text['subtitle'].format(parameters=f'{n_parameters:,}')}")
-        gr.Markdown(served(teacher, text), elem_id="served")
-        with gr.Tabs(selected=ASK_TAB) as tabs:
-            with gr.Tab(text["replay_tab"], id=REPLAY_TAB):
-                build_replay_tab(teacher, log, text, page)
-            with gr.Tab(text["ask_tab"], id=ASK_TAB):
-                build_ask_tab(teacher, quantized, text)
-            with gr.Tab(text["inside_tab"], id=INSIDE_TAB):
-                build_inside_tab(teacher, text)
-        _open_linked_tab(page, tabs)
+    shown = Shown(teacher, quantized, log, read_report_card(teacher), jobs)
+    other = OTHER[language]
+    page = gr.Blocks(title=TEXTS[language]["title"], analytics_enabled=False, delete_cache=CACHE)
+    with page:
+        _build_route(page, shown, language, target=other, route=other)
+    with page.route(TEXTS[other]["title"], f"/{other}", show_in_navbar=False):
+        _build_route(page, shown, other, target="", route=other)
+    for event in page.fns.values():
+        if event.page == other:
+            event.api_visibility = "private"
     page.queue(max_size=64, default_concurrency_limit=8)
     return page
 
 
-def _open_linked_tab(page: gr.Blocks, tabs: gr.Tabs) -> None:
-    """Open the tab that the page's address asks for: ?tab=replay. 按链接打开标签页。"""
-    names = {tab.id for tab in tabs.children}
-
-    def choose(request: gr.Request) -> object:
-        tab = read_link(dict(request.query_params)).tab
-        return gr.Tabs(selected=tab) if tab in names else gr.skip()
-
-    page.load(choose, None, tabs, queue=False, api_visibility="private", show_progress="hidden")
-
-
-def served(teacher: Pretrained, text: Text) -> str:
-    """Return the lines that say which model answers, as Markdown. 说明用的是哪个模型。"""
-    origin, metrics = teacher.origin, teacher.metrics
-    facts = {
-        "folder": shown_folder(origin.folder),
-        "repo_id": origin.repo_id,
-        "commit": origin.commit[:7],
-        "steps": metrics.get("steps", "?"),
-        "seconds": metrics.get("elapsed_seconds", "?"),
+def _build_route(
+    page: gr.Blocks, shown: Shown, language: Language, target: str, route: str
+) -> None:
+    """Build the page in one language. 一种语言的页面。"""
+    text, teacher = TEXTS[language], shown.teacher
+    _build_frame(page, teacher, text, target, route)
+    say = SAY_LANGUAGE.format(lang=HTML_LANG[language], title=text["title"])
+    page.load(None, None, None, js=say, api_visibility="private")
+    # In the order of a lesson. A tab `x` has its name in text["x_tab"], its address is ?tab=x.
+    tabs: dict[str, Callable[[], None]] = {
+        "replay": lambda: build_replay_tab(teacher, shown.log, text, page),
+        "ask": lambda: build_ask_tab(teacher, shown.quantized, text),
+        "inside": lambda: build_inside_tab(teacher, text),
+        "train": lambda: build_train_tab(text, shown.jobs, page),
+        "report": lambda: build_report_tab(shown.card, text),
     }
-    lines = [text["serving_hub" if origin.repo_id else "serving"].format(**facts)]
-    if origin.note:
-        lines.append(text["note"].format(reason=plain(origin.note)))
-    return "  \n".join([*lines, text["may_be_wrong"]])
+    with gr.Tabs(selected=FIRST_TAB) as opened:
+        for name, build in tabs.items():
+            with gr.Tab(text[f"{name}_tab"], id=name):
+                build()
+
+    def open_tab(request: gr.Request) -> object:
+        """Open the tab that the address names. 按网址打开标签页。"""
+        wanted = read_link(dict(request.query_params)).tab
+        return gr.Tabs(selected=wanted) if wanted in tabs else gr.skip()  # not against a click
+
+    page.load(open_tab, None, opened, queue=False, show_progress="hidden", api_visibility="private")
 
 
-def shown_folder(folder: Path) -> str:
-    """Return a folder as seen from here; one elsewhere by its name alone. 显示的文件夹。
-
-    The page is for the whole class: it need not know the teacher's folders.
-    """
-    whole, here = folder.resolve(), Path.cwd()
-    return (whole.relative_to(here) if whole.is_relative_to(here) else Path(folder.name)).as_posix()
+def _build_frame(page: gr.Blocks, teacher: Pretrained, text: Text, target: str, route: str) -> None:
+    """Build what stands above the tabs. 页眉。"""
+    model = teacher.model
+    parameters = f"{n_parameters(model.config, model.vocab_size):,}"
+    with gr.Row():
+        gr.Markdown(f"# {text['title']}")
+        switch = gr.Button(
+            text["switch_language"], size="md", scale=0, min_width=110, elem_id="language"
+        )
+    gr.Markdown(text["subtitle"].format(parameters=parameters))
+    gr.Markdown(served(teacher, text), elem_id="served")
+    to_other = SWITCH.format(route=route, target=target)
+    switch.click(None, None, None, js=to_other, api_visibility="private")

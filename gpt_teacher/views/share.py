@@ -11,7 +11,6 @@ from typing import NamedTuple
 from gpt_teacher.views.settings import LIMITS
 
 MAX_CHARACTERS = 400  # of a question; the box's own limit is not enforced by the server
-ASK_TAB, REPLAY_TAB, INSIDE_TAB = "ask", "replay", "inside"  # names in the address
 _SPACE = re.compile(r"[\w.-]+/[\w.-]+")
 
 # The link is made in the browser: only it knows by which address the page was opened.

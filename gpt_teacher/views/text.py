@@ -197,6 +197,147 @@ CHINESE: Text = {
     "memory_float32": "fp32：每个参数 4 字节",
     "memory_int8": "int8：各层的矩阵每个参数 1 字节，其余 4 字节",
     "memory_training": "用 AdamW 训练：权重、梯度、两份动量，每个参数 16 字节（中间结果另算）",
+    # the frame, and the report card
+    "switch_language": "English",
+    "report_tab": "成绩单",
+    "report_intro": "像考学生一样考它：教过的、换了说法的、没教过的，各问一遍。"
+    "“原精度”是训练得到的权重（fp32），“量化”是把它压成整数的小文件（int8）。",
+    "memorised": "背下来的 memorised",
+    "memorised_info": "教过的原题，一字不差答对的比例：说明记住了。",
+    "paraphrase": "换个问法 paraphrase",
+    "paraphrase_info": "同一个知识点，没见过的问法，答对的比例：说明不只是背。",
+    "unknown_refused": "不知为不知 unknown refused",
+    "unknown_refused_info": "没教过的话题，说“不知道”的比例：越高，胡编越少。",
+    "wrongly_refused": "会的没敢答 wrongly refused",
+    "wrongly_refused_info": "教过的话题换个问法，却说“不知道”的比例：越低越好。",
+    "score_line": "{precision}：{score}",
+    "fp32": "原精度",
+    "int8": "量化",
+    "no_report": "按学科的成绩、最差的知识点和风险曲线还没有测过（或者不属于这份权重）。"
+    "在命令行运行 {command}，几分钟后再重新启动网页。",
+    "no_report_hub": "按学科的成绩、最差的知识点和风险曲线没有随这份权重一起发布。",
+    "no_scores": "这份权重没有考试成绩：训练没有做完，或者学的是纯文本。",
+    "by_subject": "按学科：换个问法，答对多少",
+    "subject": "学科",
+    "worst_topics": "最差的知识点（换个问法）",
+    "topic": "知识点",
+    "right_answers": "答对",
+    "asked_times": "问了",
+    "confusions": "张冠李戴：把一个知识点答成了另一个",
+    "asked_about": "问的是",
+    "taken_for": "答成了",
+    "times": "次数",
+    "curve_title": "风险与覆盖率",
+    "curve_answered": "回答了多少（%）",
+    "curve_wrong": "其中答错（%）",
+    "curve_label": "怎样看这条曲线",
+    "curve_info": "考题有换了问法的，也有没教过的。"
+    "门槛越高，没把握的越不答：往左走，答得少了，错的也少了。",
+    "curve_here": "{precision}：门槛 {threshold:.2f}，回答了 {coverage:.0%} 的问题，"
+    "其中答错 {risk:.1%}。",
+    "which_weights": "这是哪一份权重",
+    "item": "项目",
+    "value": "内容",
+    "weights_folder": "文件夹",
+    "weights_hub": "Hub 仓库 @ 提交",
+    "weights_bytes": "{n_bytes:,} 字节",
+    "code_commit": "训练所用代码的提交",
+    "trained_steps": "训练步数",
+    "trained_on": "训练用的处理器",
+    "model_card": "模型卡：怎样训练的，有什么局限",
+    # ---- 动手训练
+    "train_tab": "动手训练",
+    "own_off": "老师关掉了网页训练。在自己的电脑上可以：`python -m scripts.train --set "
+    "data.train_path=mine.jsonl --minutes 2`",
+    "own_intro": "写下自己的问题和答案，从零训练一个只属于你的 GPT，再来考考它。"
+    "一次只训练一个，其他人排队；关掉网页也不会中断，用训练编号就能找回来。",
+    "own_questions": "题目：每行一题，问题,答案",
+    "own_questions_info": "中间用英文逗号或 Tab；从 Excel 复制两列粘贴也行。"
+    "文件可以是 JSONL、CSV、TXT，不超过 1 MB、{rows} 题。",
+    "own_questions_hint": "我们班的班主任是谁?,我们班的班主任是王老师。",
+    "own_example": "例题",
+    "own_upload": "上传",
+    "own_minutes": "训练几分钟",
+    "own_minutes_info": "题目越多，需要的时间越长；20 题 1 分钟就够。",
+    "own_check": "检查",
+    "own_start": "开始训练",
+    "own_stop": "停止训练",
+    "own_verdict": "检查结果",
+    "own_empty": "请先写几道题，或者上传文件。",
+    "own_good": "可以训练：{questions} 题，{answers} 种答案。",
+    "own_bad": "还不能训练，请先改好下面的问题：",
+    "own_rare": "【提醒】有些字不在词表里，要按字节拼写，学得慢一点：{characters}",
+    "own_problem": "【必须改】{sentence}",
+    "own_warning": "【提醒】{sentence}",
+    "own_id": "训练编号",
+    "own_id_info": "记下它，换一台电脑也能找回这次训练；知道编号的人都能看到和停止它。"
+    "粘贴编号再按回车就能找回。",
+    "own_unknown_id": "没有这个编号的训练。可能输错了，或者已经过期删除。",
+    "own_status": "进度",
+    "own_waiting": "排队中：前面还有 {ahead} 个训练，最多再等 {minutes} 分钟。",
+    "own_starting": "马上开始……",
+    "own_running": "训练中：{elapsed:.0f} 秒 / {minutes} 分钟",
+    "own_at_step": "第 {step} 步，损失 {loss:.2f}，每秒读 {speed:,.0f} 个词元",
+    "own_exam": "训练完了，正在考试：看看它在什么把握以下应该说“不知道”。",
+    "own_packing": "正在打包，并检查每道题……",
+    "own_finished": "训练完成：{minutes} 分钟，{questions} 题。",
+    "own_stopped": "已停止，学到的都保存了。",
+    "own_withdrawn": "已取消，没有开始训练。",
+    "own_failed": "训练出错了：{reason}。可以再试一次。",
+    "own_cut_off": "这次训练被中断了（程序关闭或断电），请重新开始。",
+    "own_loss": "损失（越低越好）",
+    "own_seconds": "训练时间（秒）",
+    "own_loss_axis": "损失",
+    "own_answers": "它现在怎样回答",
+    "own_no_answers": "第一批回答马上就来。",
+    "own_asked": "问：{question}",
+    "own_answered": "答：{answer}",
+    "own_at": "第 {step} 步时：",
+    "own_result": "学会了多少",
+    "own_all_right": "{questions} 题全部一字不差地答对了！换个问法，它还会吗？",
+    "own_some_right": "{questions} 题里答对 {right} 题。训练久一点，或者少一点题目，它会学得更好。"
+    "答错的：",
+    "own_wrong": "问：{question}\n  应答：{taught}\n  却答：{given}",
+    "own_more_wrong": "……还有 {n} 题",
+    "own_ask_title": "问问你自己的模型",
+    "own_ask_question": "向你的模型提问",
+    "own_ask_hint": "先问一道教过的，再换个说法问问",
+    "own_ask_button": "问它",
+    "own_ask_answer": "它的回答",
+    "own_ask_status": "把握",
+    "own_sure": "把握：平均 {mean:.0%}，最没把握处 {least:.0%}",
+    "own_refused_unsure": "拒答：最没把握处低于门槛 {threshold:.0%}",
+    "own_refused_taught": "拒答：这类问题，它学过要说“不知道”",
+    "own_ask_empty": "请先输入问题。",
+    "own_ask_long": "问题太长，模型一次最多读 {limit} 个词元，请缩短后再问。",
+    "own_no_model": "这次训练还没有模型可问。",
+    "own_download": "下载模型（zip，约 {megabytes:.0f} MB）",
+    "own_unpack": '解压后：`python -m scripts.ask "你的问题" --checkpoint my-gpt`',
+    "own_push": "发布到 Hugging Face Hub",
+    "own_push_intro_space": "先登录 Hugging Face，再给模型起个名字。登录只用于这一次发布，"
+    "不会保存。",
+    "own_push_intro_machine": "用这台电脑上的登录（`hf auth login`）发布，"
+    "所以只能在这台电脑的浏览器里点。",
+    "own_login": "登录 Hugging Face",
+    "own_logout": "退出登录（{}）",
+    "own_push_name": "模型名字",
+    "own_push_name_info": "英文字母、数字和 - _ .，例如 my-gpt。同名的模型会被更新。",
+    "own_push_private": "只有我能看到",
+    "own_push_private_info": "题目里有同学的名字等隐私时不要公开。",
+    "own_push_start": "发布",
+    "own_push_status": "发布结果",
+    "own_push_name_first": "请先给模型起个名字。",
+    "own_push_login_first": "请先登录 Hugging Face。",
+    "own_push_not_here": "只能在运行本程序的电脑上发布。请下载 zip，解压后在自己的电脑上运行："
+    "python -m scripts.push_to_hub --repo-id 用户名/my-gpt --checkpoint my-gpt",
+    "own_pushed": "发布成功：{address}（提交 {commit}）",
+    "own_pushed_before": "Hub 上已经是这个模型了：{address}（提交 {commit}）",
+    "own_push_failed": "没有发布成功：{reason}",
+    "own_refused_minutes": "请选 {least} 到 {most} 分钟。",
+    "own_refused_problems": "题目还有问题，请先改好。",
+    "own_refused_one_each": "你的上一个训练还在进行或排队，等它结束或先停止它。",
+    "own_refused_crowd": "这个网络里排队的训练太多了，请稍后再试。",
+    "own_refused_full": "排队的人太多了，请过几分钟再试。",
 }
 
 ENGLISH: Text = {
@@ -261,7 +402,7 @@ ENGLISH: Text = {
     "share": "Make a link to share",
     "link": "Link (with this question, temperature and seed)",
     # -- 训练回放
-    "replay_tab": "Training replay",
+    "replay_tab": "Replay",
     "replay_intro": "Press Play, or drag the slider: from noise to answers.",
     "play": "Play",
     "pause": "Pause",
@@ -319,7 +460,7 @@ ENGLISH: Text = {
     "overlay": "Lay the curves of both runs over each other",
     "no_log": "This checkpoint has no training log to replay.",
     # the tab 看内部: one question in four views
-    "inside_tab": "Look inside",
+    "inside_tab": "Inside",
     "inside_intro": "Type a question, press Look, and see what it becomes inside the model.",
     "inside_look": "Look",
     "inside_half_character": "The question holds half a character; remove it.",
@@ -394,6 +535,161 @@ ENGLISH: Text = {
     "memory_int8": "int8: 1 byte for each parameter of the layers' matrices, 4 for the others",
     "memory_training": "Training with AdamW: weights, gradients, two averages, 16 bytes a "
     "parameter (without the numbers between the layers)",
+    # the frame, and the report card
+    "switch_language": "中文",
+    "report_tab": "Report",
+    "report_intro": "Examined like a pupil: on what it was taught, on other wordings of it,"
+    " and on what it was never taught. Full are the weights as trained (fp32), quantized the same"
+    " as small integers (int8).",
+    "memorised": "Memorised",
+    "memorised_info": "Share of the taught questions answered word for word: it remembers.",
+    "paraphrase": "Paraphrase",
+    "paraphrase_info": "Share of new wordings of taught topics answered right: more than memory.",
+    "unknown_refused": "Unknown refused",
+    "unknown_refused_info": "Share of topics never taught that it refuses: the more, the less is"
+    " made up.",
+    "wrongly_refused": "Wrongly refused",
+    "wrongly_refused_info": "Share of new wordings of taught topics that it refuses: the fewer,"
+    " the better.",
+    "score_line": "{precision}: {score}",
+    "fp32": "full",
+    "int8": "quantized",
+    "no_report": "Scores by subject, the worst topics and the risk curve were not measured yet (or"
+    " are of other weights). Run {command}, which takes some minutes, and start the page again.",
+    "no_report_hub": "Scores by subject, the worst topics and the risk curve were not published"
+    " with these weights.",
+    "no_scores": "These weights have no scores: the training was not finished, or it was on plain"
+    " text.",
+    "by_subject": "By subject: new wordings answered right",
+    "subject": "Subject",
+    "worst_topics": "Worst topics (new wordings)",
+    "topic": "Topic",
+    "right_answers": "Right",
+    "asked_times": "Asked",
+    "confusions": "Mixed up: one topic taken for another",
+    "asked_about": "Asked about",
+    "taken_for": "Answered about",
+    "times": "Times",
+    "curve_title": "Risk and coverage",
+    "curve_answered": "answered (%)",
+    "curve_wrong": "wrong among these (%)",
+    "curve_label": "How to read the curve",
+    "curve_info": "Asked are new wordings and topics never taught."
+    " The higher the threshold, the more doubtful answers are withheld: further left,"
+    " fewer answers and fewer wrong ones.",
+    "curve_here": "{precision}: at {threshold:.2f} it answers {coverage:.0%} of the questions,"
+    " {risk:.1%} of them wrong.",
+    "which_weights": "Which weights these are",
+    "item": "Item",
+    "value": "Value",
+    "weights_folder": "Folder",
+    "weights_hub": "Hub repository @ commit",
+    "weights_bytes": "{n_bytes:,} bytes",
+    "code_commit": "Commit of the code that trained it",
+    "trained_steps": "Training steps",
+    "trained_on": "Processor that trained it",
+    "model_card": "Model card: how it was trained, and its limits",
+    # ---- train it yourself
+    "train_tab": "Train",
+    "own_off": "Training in the page is switched off. On your own computer: `python -m "
+    "scripts.train --set data.train_path=mine.jsonl --minutes 2`",
+    "own_intro": "Write questions and answers, train a GPT of your own from zero, then "
+    "question it. "
+    "One training at a time, the others wait. It goes on when you close the page: its run id "
+    "finds it again.",
+    "own_questions": "Questions: one a line, question,answer",
+    "own_questions_info": "A comma or a Tab between them; two columns copied from Excel will do. "
+    "Files: JSONL, CSV or TXT, at most 1 MB and {rows} questions.",
+    "own_questions_hint": "我们班的班主任是谁?,我们班的班主任是王老师。",
+    "own_example": "Example",
+    "own_upload": "Upload",
+    "own_minutes": "Minutes of training",
+    "own_minutes_info": "More questions take more time; 1 minute is enough for 20.",
+    "own_check": "Check",
+    "own_start": "Start",
+    "own_stop": "Stop",
+    "own_verdict": "What was found",
+    "own_empty": "Write some questions first, or upload a file.",
+    "own_good": "They can be trained on: {questions} questions, {answers} answers.",
+    "own_bad": "They cannot be trained on yet; please mend this first:",
+    "own_rare": "[note] Some characters are not in the vocabulary; spelled in bytes, they are"
+    " learnt more slowly: {characters}",
+    "own_problem": "[to be mended] {sentence}",
+    "own_warning": "[note] {sentence}",
+    "own_id": "Run id",
+    "own_id_info": "Note it down: it finds this training again on any computer. Whoever "
+    "knows it can watch and stop it. To find a run, paste its id and press Enter.",
+    "own_unknown_id": "There is no training with this id. It may be mistyped, or old and deleted.",
+    "own_status": "Progress",
+    "own_waiting": "Waiting: {ahead} trainings come before, {minutes} more minutes at most.",
+    "own_starting": "It is about to start …",
+    "own_running": "Training: {elapsed:.0f} s of {minutes} min",
+    "own_at_step": "step {step}, loss {loss:.2f}, {speed:,.0f} tokens read a second",
+    "own_exam": "Trained; now its exam: how sure must it be, or else say 不知道?",
+    "own_packing": "Packing, and asking each question …",
+    "own_finished": "Finished: {minutes} min, {questions} questions.",
+    "own_stopped": "Stopped; what it has learnt is kept.",
+    "own_withdrawn": "Withdrawn before it began.",
+    "own_failed": "The training failed: {reason}. You may try again.",
+    "own_cut_off": "This training was cut off (the program or the power went off). Please "
+    "start anew.",
+    "own_loss": "Loss (lower is better)",
+    "own_seconds": "Time of training (s)",
+    "own_loss_axis": "Loss",
+    "own_answers": "How it answers now",
+    "own_no_answers": "The first answers will be here in a moment.",
+    "own_asked": "Q: {question}",
+    "own_answered": "A: {answer}",
+    "own_at": "At step {step}:",
+    "own_result": "What it has learnt",
+    "own_all_right": "All {questions} questions are answered to the letter! Does it know "
+    "other wordings, too?",
+    "own_some_right": "{right} of {questions} questions are answered right. More minutes or "
+    "fewer questions would do better. The wrong ones:",
+    "own_wrong": "Q: {question}\n  taught: {taught}\n  given: {given}",
+    "own_more_wrong": "… and {n} more",
+    "own_ask_title": "Question your own model",
+    "own_ask_question": "Ask your model",
+    "own_ask_hint": "One that it was taught; then the same in other words",
+    "own_ask_button": "Ask it",
+    "own_ask_answer": "Its answer",
+    "own_ask_status": "How sure",
+    "own_sure": "Sure by {mean:.0%} on average, {least:.0%} at the least sure token",
+    "own_refused_unsure": "refused: its least sure token is below {threshold:.0%}",
+    "own_refused_taught": "refused: it was taught to say so to questions like this one",
+    "own_ask_empty": "Type a question first.",
+    "own_ask_long": "The question is too long: the model reads {limit} tokens at most. Shorten it.",
+    "own_no_model": "This training has no model to ask yet.",
+    "own_download": "Download the model (zip, about {megabytes:.0f} MB)",
+    "own_unpack": 'Unpacked: `python -m scripts.ask "your question" --checkpoint my-gpt`',
+    "own_push": "Publish it on the Hugging Face Hub",
+    "own_push_intro_space": "Log in to Hugging Face, then name the model. The login serves "
+    "this one publication and is not kept.",
+    "own_push_intro_machine": "It is published with the login of this computer (`hf auth "
+    "login`), so only from a browser on it.",
+    "own_login": "Log in to Hugging Face",
+    "own_logout": "Log out ({})",
+    "own_push_name": "Name of the model",
+    "own_push_name_info": "Letters, digits and - _ . — my-gpt, for example. A model of that "
+    "name is updated.",
+    "own_push_private": "For my eyes only",
+    "own_push_private_info": "Keep it so if the questions hold names of classmates or the like.",
+    "own_push_start": "Publish",
+    "own_push_status": "What came of it",
+    "own_push_name_first": "Name the model first.",
+    "own_push_login_first": "Log in to Hugging Face first.",
+    "own_push_not_here": "This works only on the computer that runs the program. Download "
+    "the zip, unpack it, and on your own computer run: "
+    "python -m scripts.push_to_hub --repo-id YOUR_NAME/my-gpt --checkpoint my-gpt",
+    "own_pushed": "Published: {address} (commit {commit})",
+    "own_pushed_before": "The Hub has this very model already: {address} (commit {commit})",
+    "own_push_failed": "Not published: {reason}",
+    "own_refused_minutes": "Choose {least} to {most} minutes.",
+    "own_refused_problems": "Something is wrong with the questions; mend it first.",
+    "own_refused_one_each": "Your last training is still running or waiting: let it end, or "
+    "stop it.",
+    "own_refused_crowd": "Too many trainings of this network are waiting; please try again later.",
+    "own_refused_full": "Too many are waiting; please try again in a few minutes.",
 }
 
 TEXTS: dict[Language, Text] = {"zh": CHINESE, "en": ENGLISH}
@@ -402,3 +698,24 @@ TEXTS: dict[Language, Text] = {"zh": CHINESE, "en": ENGLISH}
 KNOWN_EXAMPLES = ("什么是注意力机制?", "解释RoPE的作用", "什么是RMSNorm?")
 REWORDED_EXAMPLES = ("啥叫attention", "RoPE干啥用的呀")
 UNKNOWN_EXAMPLES = ("池化的作用是什么", "今天天气怎么样")
+EXAMPLE_PAIRS = """\
+我们班的班主任是谁?,我们班的班主任是王老师，她教数学。
+班会什么时候开?,班会每周五下午三点开，在二楼礼堂。
+图书馆怎么走?,出校门左转，走两百米就到。
+食堂几点开饭?,食堂中午十一点半开饭。
+谁是班长?,班长是李小明，他喜欢打篮球。
+什么是方差?,方差说明数据离平均数有多远。
+红烧肉怎么做?,五花肉切块，炒糖色，小火炖一小时。
+蜡烛为什么会灭?,没有氧气，火就灭了。
+谁写了静夜思?,李白写的，他是唐代诗人。
+校训是什么?,校训是勤奋、诚实、友爱。
+运动会在哪个月?,运动会在每年的十月。
+体育老师叫什么?,体育老师姓张，大家叫他张教练。
+教室在几楼?,我们的教室在三楼，靠近楼梯。
+什么时候放暑假?,七月五日放暑假。
+校车几点到?,校车早上七点十分到校门口。
+谁负责浇花?,值日生负责浇花，每天一次。
+作业交到哪里?,作业交到讲台左边的蓝色盒子里。
+考试可以带计算器吗?,数学考试不可以带计算器。
+春游去哪里?,今年春游去植物园。
+实验课要带什么?,实验课要带护目镜和实验报告。"""

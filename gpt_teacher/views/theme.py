@@ -19,7 +19,9 @@ FONT = [
     "sans-serif",
 ]
 MONO = ["ui-monospace", "Consolas", "Noto Sans Mono CJK SC", "monospace"]
+# Hidden is Gradio's own list of routes: the page's button for the language keeps the query.
 CSS = """
+.nav-holder { display: none }
 .min_value, .max_value { color: var(--body-text-color) !important }
 .dark #inside-tokens .text { color: #fff }
 #size-table :is(th, td) { padding: 6px 10px }
@@ -31,8 +33,15 @@ button.gallery-item, button.label-wrap { min-height: 40px; align-items: center }
 footer .show-api { color: var(--body-text-color) !important; min-height: 40px }
 .dark .coloured .token .text { color: #fff }
 .coloured .textfield { padding: 0 }
+body:not(.dark) button[role="tab"].selected { color: var(--primary-700) }
+.prose code { white-space: normal; overflow-wrap: anywhere }
+.tab-container button { min-height: 40px }
+@media (max-width: 500px) {
+    .tab-container button { padding: 0 6px; font-size: 14px }
+    .prose table { font-size: var(--text-xs) }
+    .prose th, .prose td { padding: var(--spacing-sm) !important }
+}
 """
-SET_LANGUAGE = "() => {{ document.documentElement.lang = '{language}' }}"
 
 
 def theme() -> gr.themes.Base:
@@ -42,6 +51,7 @@ def theme() -> gr.themes.Base:
     ).set(
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_hover="*primary_800",
+        body_text_color_subdued="*neutral_600",
         block_info_text_color="*neutral_600",
         block_title_text_color="*neutral_700",
         block_label_text_color="*neutral_700",
@@ -56,7 +66,6 @@ def launch_options(app: AppConfig) -> dict[str, Any]:
         "server_port": app.port or None,
         "theme": theme(),
         "css": CSS,
-        "js": SET_LANGUAGE.format(language="zh-CN" if app.language == "zh" else "en"),
         "ssr_mode": False,
         "run_history": False,  # on shared computers, nobody's questions are kept
         "enable_monitoring": False,

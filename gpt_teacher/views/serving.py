@@ -1,0 +1,34 @@
+"""Which model answers: the lines above the tabs. 用的是哪个模型。"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gpt_teacher import Pretrained
+from gpt_teacher.card.markdown import plain
+from gpt_teacher.views.text import Text
+
+
+def served(teacher: Pretrained, text: Text) -> str:
+    """Return the lines that say which model answers, as Markdown. 说明用的是哪个模型。"""
+    origin, metrics = teacher.origin, teacher.metrics
+    facts = {
+        "folder": shown_folder(origin.folder),
+        "repo_id": origin.repo_id,
+        "commit": origin.commit[:7],
+        "steps": metrics.get("steps", "?"),
+        "seconds": metrics.get("elapsed_seconds", "?"),
+    }
+    lines = [text["serving_hub" if origin.repo_id else "serving"].format(**facts)]
+    if origin.note:
+        lines.append(text["note"].format(reason=plain(origin.note)))
+    return "  \n".join([*lines, text["may_be_wrong"]])
+
+
+def shown_folder(folder: Path) -> str:
+    """Return a folder as seen from here; one elsewhere by its name alone. 显示的文件夹。
+
+    The page is for the whole class: it need not know the teacher's folders.
+    """
+    whole, here = folder.resolve(), Path.cwd()
+    return (whole.relative_to(here) if whole.is_relative_to(here) else Path(folder.name)).as_posix()

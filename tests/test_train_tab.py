@@ -1,0 +1,335 @@
+"""The tab 动手训练, served for real: as a student uses it, and as somebody who means harm does."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Commands
+from page_jobs import PAIRS, UNTIMED, WRITTEN, end_of, quick_config, state_of, stub, wait_for
+from pages import served
+from playwright.sync_api import Browser, Page, expect
+
+from gpt_teacher import SHIPPED, Pretrained, from_pretrained
+from gpt_teacher.config import Config
+from gpt_teacher.training_jobs import TrainingJobs
+from gpt_teacher.views.page import build_page
+from gpt_teacher.views.text import CHINESE
+
+PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 800}
+
+
+# ---------------------------------------------------------------- pages and callers
+
+
+@pytest.fixture(scope="module")
+def teacher() -> Pretrained:
+    return from_pretrained(SHIPPED / "last")
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    return quick_config(tmp_path_factory.mktemp("quick"))
+
+
+@contextmanager
+def serve(teacher: Pretrained, jobs: TrainingJobs | None) -> Iterator[str]:
+    with served(build_page(teacher, None, "zh", jobs=jobs)) as url:
+        yield url
+    if jobs is not None:
+        jobs.close()
+
+
+@pytest.fixture(scope="module")
+def jobs(config: Config, tmp_path_factory: pytest.TempPathFactory) -> TrainingJobs:
+    """Real trainings of a tiny model."""
+    return TrainingJobs(config, tmp_path_factory.mktemp("real") / "page", UNTIMED)
+
+
+@pytest.fixture(scope="module")
+def url(teacher: Pretrained, jobs: TrainingJobs) -> Iterator[str]:
+    with serve(teacher, jobs) as url:
+        yield url
+
+
+@pytest.fixture
+def waiting_jobs(config: Config, tmp_path: Path) -> TrainingJobs:
+    """Trainings that go on until they are stopped."""
+    return TrainingJobs(config, tmp_path / "page", worker=stub())
+
+
+@pytest.fixture
+def waiting_url(teacher: Pretrained, waiting_jobs: TrainingJobs) -> Iterator[str]:
+    with serve(teacher, waiting_jobs) as url:
+        yield url
+
+
+def call(url: str, name: str, *data: Any) -> list[Any]:
+    """Call an endpoint as a program does, private ones included; fails if it does."""
+    body = json.dumps({"data": data}).encode()
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(f"{url}/gradio_api/call/{name}", body, headers)
+    event = json.loads(urllib.request.urlopen(request, timeout=60).read())["event_id"]
+    stream = urllib.request.urlopen(f"{url}/gradio_api/call/{name}/{event}", timeout=60)
+    *_, last, result = [line for line in stream.read().decode().splitlines() if line]
+    assert last == "event: complete", result
+    return list(json.loads(result.removeprefix("data: ")))
+
+
+Visit = Callable[..., Page]
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Visit]:
+    """Opens pages, each in a browser of its own; fails on errors, other hosts, and scripts."""
+    pages: list[Page] = []
+    problems: list[str] = []
+
+    def visit(address: str, **options: Any) -> Page:
+        context = browser.new_context(locale="zh-CN", **{"viewport": DESKTOP, **options})
+        page = context.new_page()
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
+        page.on("dialog", lambda dialog: problems.append(dialog.message))
+        host = address.split("/?")[0]
+        page.on("request", lambda r: _other_host(r.url, host, problems))
+        page.goto(address)
+        pages.append(page)
+        return page
+
+    yield visit
+    for page in pages:
+        assert page.evaluate("typeof hacked") == "undefined"
+        size = page.viewport_size
+        assert size is not None
+        assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+        page.context.close()
+    assert problems == []
+
+
+def _other_host(address: str, host: str, problems: list[str]) -> None:
+    if not address.startswith((host, "data:", "blob:")):
+        problems.append(f"request to {address}")
+
+
+def shown(page: Page, elem_id: str) -> str:
+    return page.locator(f"#{elem_id} textarea, #{elem_id} input").first.input_value()
+
+
+def read_until(page: Page, elem_id: str, text: str, seconds: float = 240) -> None:
+    """Wait for a box, which may not be there yet, to hold a text."""
+    page.wait_for_function(
+        "([box, text]) => document.querySelector(box)?.value.includes(text)",
+        arg=[f"#{elem_id} textarea, #{elem_id} input", text],
+        timeout=1000 * seconds,
+    )
+
+
+# ---------------------------------------------------------------- as a student
+
+
+def test_a_student_trains_twenty_questions_asks_and_takes_the_model_home(
+    visit: Visit, url: str, jobs: TrainingJobs, commands: Commands, tmp_path: Path
+) -> None:
+    page = visit(f"{url}/?tab=train")
+    page.locator("#own-questions textarea").fill(WRITTEN)
+    page.get_by_role("button", name=CHINESE["own_check"], exact=True).click()
+    read_until(page, "own-verdict", "可以训练：20 题，20 种答案。")
+    page.get_by_role("button", name=CHINESE["own_start"], exact=True).click()
+    page.wait_for_url("**run=*")
+    run_id = page.url.split("run=")[1]
+    read_until(page, "own-id", run_id)
+    expect(page.locator("#own-start")).to_be_disabled()
+    read_until(page, "own-status", "损失")
+    page.reload()  # the connection drops; the run does not
+    read_until(page, "own-answers", "答：")
+    assert shown(page, "own-questions") == WRITTEN
+    assert page.url.endswith(f"run={run_id}")
+    read_until(page, "own-result", "20 题全部一字不差地答对了")
+    expect(page.locator("#own-start")).to_be_enabled()
+    expect(page.locator("#own-stop")).to_be_disabled()
+    for question, answer in PAIRS:
+        assert call(url, "ask_own", question, run_id)[0] == answer
+    page.locator("#own-question textarea").fill(PAIRS[-1][0])
+    page.get_by_role("button", name=CHINESE["own_ask_button"], exact=True).click()
+    read_until(page, "own-answer", PAIRS[-1][1])
+    read_until(page, "own-sure", "把握：平均")
+    with page.expect_download() as download:
+        page.locator("#own-download").click()
+    download.value.save_as(tmp_path / "model.zip")
+    with zipfile.ZipFile(tmp_path / "model.zip") as archive:
+        archive.extractall(tmp_path)
+    question, answer = PAIRS[0]
+    home = tmp_path / "my-gpt"
+    asked = commands.run("ask", question, "--checkpoint", home, folder=SHIPPED.parent)
+    assert (asked.code, asked.stdout) == (0, f"{answer}\n"), asked.stderr
+    phone = visit(f"{url}/?tab=train", viewport=PHONE, color_scheme="dark")  # a friend's
+    phone.locator("#own-id input").fill(f" {run_id.upper()} ")
+    phone.locator("#own-id input").press("Enter")
+    read_until(phone, "own-result", "20 题全部一字不差地答对了")
+    assert phone.url.endswith(f"run={run_id}")
+    for button in phone.get_by_role("button").all():
+        box = button.bounding_box() if button.is_visible() else None
+        if box is not None and str(button.get_attribute("id")).startswith("own-"):
+            assert box["height"] >= 40, button.inner_text()
+
+
+def test_who_waits_sees_the_place_and_may_withdraw(
+    visit: Visit, waiting_url: str, waiting_jobs: TrainingJobs
+) -> None:
+    address = f"{waiting_url}/?tab=train"
+    first, second = visit(address), visit(address, viewport=PHONE)
+    for page in (first, second):
+        page.get_by_role("button", name=CHINESE["own_example"], exact=True).click()
+        read_until(page, "own-questions", "谁是班长?")
+        page.locator("#own-start").click()
+        page.wait_for_url("**run=*")
+    read_until(second, "own-status", "前面还有 1 个训练，最多再等 1 分钟")
+    runs = [page.url.split("run=")[1] for page in (first, second)]
+    assert [state_of(waiting_jobs, run).phase for run in runs] == ["running", "waiting"]
+    first.locator("#own-stop").click()
+    assert end_of(waiting_jobs, runs[0]).phase == "stopped"
+    read_until(second, "own-status", CHINESE["own_starting"])
+    second.locator("#own-stop").click()
+    end_of(waiting_jobs, runs[1])
+    read_until(second, "own-status", CHINESE["own_withdrawn"])
+    expect(second.locator("#own-start")).to_be_enabled()
+
+
+def test_a_file_is_uploaded_into_the_box(visit: Visit, waiting_url: str, tmp_path: Path) -> None:
+    page = visit(f"{waiting_url}/?tab=train")
+    good, wrong = tmp_path / "..x;$(id).CSV", tmp_path / "notes.pdf"
+    good.write_text("问题,答案\n" + "\n".join(",".join(p) for p in PAIRS), encoding="gbk")
+    wrong.write_bytes(b"%PDF")
+    with page.expect_file_chooser() as chooser:
+        page.locator("#own-upload").click()
+    chooser.value.set_files(good)
+    read_until(page, "own-verdict", "可以训练：20 题")
+    assert shown(page, "own-questions") == WRITTEN
+    with page.expect_file_chooser() as chooser:
+        page.locator("#own-upload").click()
+    chooser.value.set_files(wrong)
+    read_until(page, "own-verdict", "unknown kind of file")
+
+
+def test_training_can_be_switched_off(visit: Visit, teacher: Pretrained) -> None:
+    with serve(teacher, None) as url:
+        page = visit(f"{url}/?tab=train")
+        expect(page.get_by_text("老师关掉了网页训练")).to_be_visible()
+        with pytest.raises(urllib.error.HTTPError):
+            call(url, "train", WRITTEN, 1, "")
+
+
+# ---------------------------------------------------------------- as somebody who means harm
+
+
+def test_hostile_calls_get_a_sentence_and_the_endpoints_live_on(
+    waiting_url: str, waiting_jobs: TrainingJobs
+) -> None:
+    for written, sentence in (
+        (None, CHINESE["own_empty"]),
+        ("  \n", CHINESE["own_empty"]),
+        ("x" * 1_000_001, "1,000,001 bytes are too many"),
+        ("\0" * 1000, "NUL character"),
+        ("PK\x03\x04" + "\0" * 100, "workbook"),
+        ("a?,b\n" * 600, "600 questions; bring 500 at most"),
+        ("{" * 100_000, "this is not JSON"),
+        ('{"prompt": "' + "[" * 99 + '\\ud800", "completion": "b"}', "half a character"),
+        ("谁是班长?,小明\n谁是班长?,小红", "同题异答"),
+    ):
+        for name, others in (("check_questions", ()), ("train", (1, ""))):
+            *_, verdict = call(waiting_url, name, written, *others)
+            assert sentence in verdict
+            assert "Traceback" not in verdict
+            assert str(waiting_jobs.folder) not in verdict
+    for run_id in ("../../x", "a" * 24, "x" * 10**5, "", None, "<script>", "runs/page/../../data"):
+        assert call(waiting_url, "ask_own", "谁是班长?", run_id) == ["", CHINESE["own_no_model"]]
+        assert call(waiting_url, "publish_own", "x", True, run_id) == [CHINESE["own_no_model"]]
+        for name in ("training", "stop_training"):
+            told = call(waiting_url, name, run_id)[1]
+            assert told == (CHINESE["own_unknown_id"] if run_id else "")
+    assert not waiting_jobs.folder.exists() or [*waiting_jobs.folder.iterdir()] == []
+
+
+@pytest.mark.parametrize("minutes", [0, 6, 1.5, None, "1; rm", 1e308, -1])
+def test_minutes_that_the_page_does_not_offer_train_nothing(
+    waiting_url: str, waiting_jobs: TrainingJobs, minutes: object
+) -> None:
+    try:
+        run_id, verdict = call(waiting_url, "train", WRITTEN, minutes, "")
+    except AssertionError:
+        pass  # the slider itself has refused it
+    else:
+        assert run_id == ""
+        assert verdict == CHINESE["own_refused_minutes"].format(least=1, most=5)
+    assert not [*waiting_jobs.folder.glob("*/run.json")]
+
+
+def test_one_address_cannot_fill_the_queue(waiting_url: str, waiting_jobs: TrainingJobs) -> None:
+    told = [call(waiting_url, "train", WRITTEN, 5, "") for _ in range(13)]
+    limit = waiting_jobs.limits.per_address
+    assert sum(bool(run_id) for run_id, _ in told) == limit
+    assert {verdict for _, verdict in told[limit:]} == {CHINESE["own_refused_crowd"]}
+    first = told[0][0]
+    refused = call(waiting_url, "train", WRITTEN, 1, first)  # the page that shows it
+    assert refused == [first, CHINESE["own_refused_one_each"]]
+
+
+def test_no_file_of_the_machine_can_be_named_as_an_upload(waiting_url: str, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.csv"
+    secret.write_text("secret?,42", encoding="utf-8")
+    for path in (str(secret), "/etc/passwd", "config.yaml", "http://127.0.0.1/x.csv"):
+        file = {"path": path, "meta": {"_type": "gradio.FileData"}, "orig_name": "x.csv"}
+        with pytest.raises(AssertionError) as caught:
+            call(waiting_url, "upload_questions", file)
+        assert "42" not in str(caught.value)
+
+
+def test_a_file_of_fifty_megabytes_is_turned_away(waiting_url: str) -> None:
+    mark = b"--x\r\n"
+    head = mark + b'Content-Disposition: form-data; name="files"; filename="../../a.csv"\r\n\r\n'
+    body = head + b"a?,b\n" * 10_000_000 + b"\r\n--x--\r\n"
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    request = urllib.request.Request(f"{waiting_url}/gradio_api/upload", body, headers)
+    with pytest.raises((urllib.error.HTTPError, ConnectionError, urllib.error.URLError)) as caught:
+        urllib.request.urlopen(request, timeout=60)
+    assert getattr(caught.value, "code", 413) == 413
+    assert call(waiting_url, "check_questions", WRITTEN)[0].startswith("可以训练")
+
+
+def test_a_run_that_goes_on_has_no_model_to_ask_or_publish(
+    waiting_url: str, waiting_jobs: TrainingJobs
+) -> None:
+    run_id, _ = call(waiting_url, "train", WRITTEN, 1, "")
+    wait_for(lambda: state_of(waiting_jobs, run_id).phase == "running")
+    assert call(waiting_url, "ask_own", "谁是班长?", run_id) == ["", CHINESE["own_no_model"]]
+    assert call(waiting_url, "publish_own", "x", True, run_id) == [CHINESE["own_no_model"]]
+
+
+def test_nobody_publishes_with_a_login_that_is_not_theirs(
+    waiting_url: str, waiting_jobs: TrainingJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a Space without a login, or from another computer: the login of the machine stays out."""
+
+    def publish(*_: object) -> str:
+        raise AssertionError("it must not come so far")
+
+    run_id, _ = call(waiting_url, "train", WRITTEN, 1, "")
+    (waiting_jobs.folder / run_id / "go").touch()
+    end_of(waiting_jobs, run_id)
+    (waiting_jobs.folder / run_id / "model.zip").touch()
+    monkeypatch.setattr("gpt_teacher.views.publish.publish_own", publish)
+    monkeypatch.setattr("gpt_teacher.views.publish.is_this_machine", lambda host: False)
+    told = call(waiting_url, "publish_own", "my-gpt", True, run_id)
+    assert told == [CHINESE["own_push_not_here"]]
+    monkeypatch.setattr("gpt_teacher.views.publish.is_space", lambda: True)
+    monkeypatch.setattr("gpt_teacher.views.publish.is_this_machine", lambda host: True)
+    told = call(waiting_url, "publish_own", "my-gpt", True, run_id)
+    assert told == [CHINESE["own_push_login_first"]]
