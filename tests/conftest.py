@@ -26,6 +26,8 @@ from gpt_teacher.tokenizer_training import train_tokenizer
 from gpt_teacher.training_run import run_training
 
 if TYPE_CHECKING:
+    from hub_commands import HubCommands
+    from hub_server import HubServer
     from playwright.sync_api import Browser
 
 ROOT = Path(__file__).parent.parent
@@ -288,6 +290,23 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
     server = Commands(tmp_path_factory.mktemp("commands"))
     yield server
     server.close()
+
+
+@pytest.fixture
+def hub() -> Iterator[HubServer]:
+    """A Hub for one test, empty."""
+    from hub_server import HubServer
+
+    with HubServer() as server:
+        yield server
+
+
+@pytest.fixture
+def student(commands: Commands, tiny_project: Callable[..., Path], tmp_path: Path) -> HubCommands:
+    """Somebody with a finished run, who runs commands that talk to a Hub."""
+    from hub_commands import HubCommands
+
+    return HubCommands(commands, tiny_project(trained=True), tmp_path / "home")
 
 
 @pytest.fixture(scope="session")

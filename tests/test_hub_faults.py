@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -28,18 +28,6 @@ REQUESTS = {
     "commit": ("POST", "/commit/"),
     "tag": ("POST", "/tag/"),
 }
-
-
-@pytest.fixture
-def hub() -> Iterator[HubServer]:
-    with HubServer() as server:
-        yield server
-
-
-@pytest.fixture
-def student(commands: Commands, tiny_project: Callable[..., Path], tmp_path: Path) -> HubCommands:
-    """Somebody with a finished run."""
-    return HubCommands(commands, tiny_project(trained=True), tmp_path / "home")
 
 
 def is_untouched(hub: HubServer) -> bool:

@@ -6,12 +6,10 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pytest
 import yaml
-from conftest import QUESTIONS, Commands
+from conftest import QUESTIONS
 from hub_commands import REPO, HubCommands
 from hub_server import HubServer
 
@@ -21,18 +19,6 @@ CHECKPOINT |= {"config.yaml", "train_log.jsonl", "metrics.json"}
 PUBLISHED = CHECKPOINT | {f"quantized/{name}" for name in CHECKPOINT}
 PUBLISHED |= {"README.md", "LICENSE", "loss_curve.svg"}
 DENSITY = "密度是质量除以体积。"
-
-
-@pytest.fixture
-def hub() -> Iterator[HubServer]:
-    with HubServer() as server:
-        yield server
-
-
-@pytest.fixture
-def student(commands: Commands, tiny_project: Callable[..., Path], tmp_path: Path) -> HubCommands:
-    """Somebody with a finished run."""
-    return HubCommands(commands, tiny_project(trained=True), tmp_path / "home")
 
 
 def retrain(student: HubCommands) -> None:

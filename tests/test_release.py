@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +34,6 @@ class StopsBeforeTheExam(Silent):
     def say(self, text: str) -> None:
         if text.startswith("exam: "):
             raise KeyboardInterrupt
-
-
-@pytest.fixture
-def hub() -> Iterator[HubServer]:
-    with HubServer() as server:
-        yield server
-
-
-@pytest.fixture
-def student(commands: Commands, tiny_project: Callable[..., Path], tmp_path: Path) -> HubCommands:
-    """Somebody with a finished run."""
-    return HubCommands(commands, tiny_project(trained=True), tmp_path / "home")
 
 
 @pytest.fixture(scope="module")
