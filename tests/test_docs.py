@@ -13,7 +13,8 @@ from gpt_teacher.config import SECTIONS, Config, load_config
 
 ROOT = Path(__file__).parent.parent
 READMES = ["README.md", "README_EN.md"]
-PAGES = [*READMES, "docs/CLASSROOM.md", "docs/CLASSROOM_EN.md"]
+GUIDES = ["docs/CLASSROOM", "docs/LESSON", "docs/HANDOUT"]
+PAGES = [*READMES, *(f"{guide}{suffix}" for guide in GUIDES for suffix in (".md", "_EN.md"))]
 
 
 def _read(name: str) -> str:
