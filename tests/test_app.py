@@ -55,7 +55,7 @@ def test_the_answer_streams_and_ends_as_the_package_answers(
     text, status, _ = job.result(timeout=60)
     grown = [output[0] for output in job.outputs()]
     assert text == answers[ATTENTION]
-    assert len(set(grown)) > 5
+    assert len(set(grown)) >= 2
     assert all(text.startswith(part) for part in grown)
     assert "把握" in status
 

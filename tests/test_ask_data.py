@@ -19,7 +19,7 @@ from gpt_teacher.sampler import Answer, Token
 from gpt_teacher.text_files import read_rows
 from gpt_teacher.tokenizer import EOS_ID, Tokenizer
 from gpt_teacher.views.answering import MAX_REMEMBERED, Answerer, Timed, side_by_side
-from gpt_teacher.views.ask import shown, stream_answers
+from gpt_teacher.views.ask import paced, shown, stream_answers
 from gpt_teacher.views.coloured import Piece, band_names, coloured, pieces
 from gpt_teacher.views.examples import MAX_EXAMPLE_CHARACTERS, N_EXAMPLES, example_questions
 from gpt_teacher.views.settings import LIMITS, sampling_settings
@@ -361,3 +361,10 @@ def test_every_limit_holds_its_default() -> None:
     defaults = SamplingConfig()
     for key, limits in LIMITS.items():
         assert limits.low <= getattr(defaults, key) <= limits.high, key
+
+
+def test_updates_are_paced_and_the_last_one_always_comes() -> None:
+    now = iter([0.0, 0.0, 0.03, 0.06, 0.10, 0.10, 0.13])  # two looks at the clock for what is shown
+    assert list(paced(iter("abcde"), 0.08, lambda: next(now))) == ["a", "d", "e"]
+    assert list(paced(iter("ab"), 0.0)) == ["a", "b"]
+    assert list(paced(iter(""), 0.08)) == []

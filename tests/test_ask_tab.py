@@ -106,7 +106,7 @@ def test_both_models_stream_and_end_as_the_package_answers(
     expected = teacher.answer(ATTENTION), quantized.answer(ATTENTION)
     assert (text, twin_text) == expected
     grown = [output[0] for output in job.outputs()]
-    assert len(set(grown)) > 5
+    assert len(set(grown)) >= 2
     assert all(text.startswith(part) for part in grown)
     names = band_names(CHINESE, teacher.config.sampling.refuse_below or 0)
     for marked, answer_text in ((tokens, text), (twin_tokens, twin_text)):

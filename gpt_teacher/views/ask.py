@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import gradio as gr
 
@@ -18,6 +20,9 @@ from gpt_teacher.views.examples import example_questions
 from gpt_teacher.views.settings import Controls, sampling_controls, sampling_settings
 from gpt_teacher.views.share import MAX_CHARACTERS, make_link_script, read_link, this_space
 from gpt_teacher.views.text import Text
+
+SHOWN_EVERY_SECONDS = 0.08  # the eye wants no more; each update costs as much as some tokens
+T = TypeVar("T")
 
 
 class Shown(NamedTuple):
@@ -39,7 +44,7 @@ def stream_answers(
     try:
         notes = [note.format(limit=MAX_CHARACTERS), nearest_line(teacher.nearest(question), text)]
         streams = [answerer.stream(question, settings) for answerer in answerers]
-        for latest in side_by_side(streams):
+        for latest in paced(side_by_side(streams), SHOWN_EVERY_SECONDS):
             yield [
                 shown(answerer.teacher, timed, settings, text, notes if number == 0 else [])
                 for number, (answerer, timed) in enumerate(zip(answerers, latest, strict=True))
@@ -72,6 +77,20 @@ def shown(
     names = band_names(text, threshold)
     marked = coloured(pieces(teacher.tokenizer, answer.tokens), names, threshold)
     return Shown(answer.text, "\n".join(filter(None, lines)), marked)
+
+
+def paced(
+    rows: Iterator[T], seconds: float, clock: Callable[[], float] = time.monotonic
+) -> Iterator[T]:
+    """Yield the first item, then at most one every so many seconds, and the last. 控制更新节奏。"""
+    shown_at, waiting = -math.inf, False
+    for row in rows:
+        waiting = clock() - shown_at < seconds
+        if not waiting:
+            yield row
+            shown_at = clock()
+    if waiting:
+        yield row
 
 
 def refusal_reason(answer: Answer, threshold: float, text: Text) -> str:
