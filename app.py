@@ -9,7 +9,7 @@ from pathlib import Path
 from gpt_teacher.run_log import LOG_FILE, TrainingLog, read_log
 from scripts import model_options
 from scripts.command_line import DONE, make_parser, read_config, run
-from scripts.page_models import open_for_page, open_twin
+from scripts.page_models import open_for_page, open_twin, warm_up
 
 
 def main() -> int:
@@ -31,9 +31,12 @@ def main() -> int:
 
     set_threads(config.training.threads or max(1, usable_cores() // 2))  # two answers at once
     teacher = open_for_page(arguments, config)
+    twin = open_twin(teacher)
     log, language = training_log(teacher.folder), config.app.language
+    for model in filter(None, (teacher, twin)):
+        warm_up(model)
     jobs = TrainingJobs(config) if config.app.training else None
-    page = build_page(teacher, log, language, open_twin(teacher), jobs)
+    page = build_page(teacher, log, language, twin, jobs)
     page.launch(**launch_options(config.app))
     return DONE
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from contextlib import suppress
 from dataclasses import replace
 
 from gpt_teacher import SHIPPED, Origin, Pretrained, default_checkpoint, locate, open_origin
@@ -13,6 +14,7 @@ from gpt_teacher.errors import CheckpointError, GPTTeacherError, TokenizerError
 from scripts.command_line import say
 
 SAME_RUN = ("steps", "seed", "last_loss_nats", "fingerprints")  # what two folders of a run share
+WARM_UP_QUESTION = "你好"
 PAGE_SECONDS = 8.0  # the page comes up, whatever the network does; a download goes on behind it
 
 
@@ -77,3 +79,10 @@ def open_twin(teacher: Pretrained) -> Pretrained | None:
         say(f"warning: {place} is of another run than {teacher.folder}: left out")
         return None
     return twin
+
+
+def warm_up(teacher: Pretrained) -> None:
+    """Ask once, so that the first visitor does not wait for tables and caches. 预热。"""
+    with suppress(GPTTeacherError):  # a model that reads next to nothing
+        teacher.answer(WARM_UP_QUESTION)
+        teacher.nearest(WARM_UP_QUESTION)

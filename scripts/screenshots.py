@@ -38,7 +38,7 @@ def main() -> int:
     import gradio as gr
 
     from gpt_teacher.training_jobs import TrainingJobs
-    from gpt_teacher.views.page import build_page
+    from gpt_teacher.views.page import HTML_LANG, build_page
     from gpt_teacher.views.theme import launch_options
 
     teacher = open_for_page(arguments, config)
@@ -54,7 +54,7 @@ def main() -> int:
             browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
             for size, (width, height) in SIZES.items():
                 viewport = {"width": width, "height": height}
-                page = browser.new_page(viewport=viewport, locale=config.app.language)
+                page = browser.new_page(viewport=viewport, locale=HTML_LANG[config.app.language])
                 for tab in root:
                     for scheme in SCHEMES:
                         page.goto(f"{url}?tab={tab.id}&__theme={scheme}")

@@ -32,7 +32,7 @@ CHINESE: Text = {
     "question_cut": "问题太长，只读了前 {limit} 个字。",
     "too_long": "问题太长，模型一次最多读 {limit} 个词元，请缩短后再问。",
     "half_character": "问题里有残缺的字符，请删掉后再问。",
-    "answered": "把握：平均 {mean:.1%}，最没把握处 {least:.1%}",
+    "answered": "选词元时的把握：平均 {mean:.1%}，最没把握处 {least:.1%}",
     "took": "{tokens} 个词元，用时 {milliseconds:.0f} 毫秒，每秒 {speed:,.0f} 个词元",
     "asked_before": "{tokens} 个词元。刚才有人问过，直接拿来；"
     "当时用时 {milliseconds:.0f} 毫秒，每秒 {speed:,.0f} 个词元",
@@ -135,7 +135,7 @@ CHINESE: Text = {
     "写成 ⟨E8⟩ 这样的十六进制数。",
     "tokens_label": "词元与编号（相同的词元，相同的颜色）",
     "tokens_counts_label": "数一数",
-    "tokens_counts": "{characters} 个字符 = {bytes} 个字节，切成 {tokens} 个词元，"
+    "tokens_counts": "连同格式，{characters} 个字符 = {bytes} 个字节，切成 {tokens} 个词元，"
     "其中 {fragments} 个是不完整的字。",
     "tokens_prompt": "模型看到的整段输入",
     "tokens_prompt_info": "问题放进固定的格式里；<bos> 表示开头。模型从“助手:”后面接着写。",
@@ -365,7 +365,7 @@ ENGLISH: Text = {
     "question_cut": "The question is too long; only its first {limit} characters were read.",
     "too_long": "The question is too long: the model reads {limit} tokens at most. Shorten it.",
     "half_character": "The question holds half a character: remove it and ask again.",
-    "answered": "Sure by {mean:.1%} on average, {least:.1%} at the least sure token",
+    "answered": "Sure of its tokens by {mean:.1%} on average, {least:.1%} at the least sure token",
     "took": "{tokens} tokens in {milliseconds:.0f} ms, {speed:,.0f} tokens/s",
     "asked_before": "{tokens} tokens. Asked before, so taken from memory;"
     " then it took {milliseconds:.0f} ms, {speed:,.0f} tokens/s",
@@ -470,7 +470,8 @@ ENGLISH: Text = {
     "spelt in bytes, written in hexadecimal as ⟨E8⟩.",
     "tokens_label": "Tokens and their ids (same token, same colour)",
     "tokens_counts_label": "Counted",
-    "tokens_counts": "{characters} characters = {bytes} bytes, cut into {tokens} tokens, "
+    "tokens_counts": "With the frame, {characters} characters = {bytes} bytes, cut into {tokens} "
+    "tokens, "
     "{fragments} of which are no whole characters.",
     "tokens_prompt": "All that the model sees",
     "tokens_prompt_info": "The question in its fixed frame; <bos> is the beginning. The model goes "

@@ -76,7 +76,7 @@ def build_questions(text: Text) -> Questions:
         info=text["own_questions_info"].format(rows=MAX_ROWS),
         placeholder=text["own_questions_hint"],
         lines=8,
-        max_lines=14,
+        max_lines=8,
         elem_id="own-questions",
     )
     with gr.Row():
