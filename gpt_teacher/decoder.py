@@ -33,7 +33,7 @@ def int8_kernel_works() -> bool:
     expected = F.linear(x.float(), weight.float()) * scale.float()
     try:
         found = torch._weight_int8pack_mm(x, weight, scale).float()
-    except (RuntimeError, NotImplementedError, AttributeError):
+    except (RuntimeError, AttributeError):  # no kernel for this processor, or none at all
         return False
     return bool((found - expected).abs().max() < 0.02 * expected.abs().max())
 

@@ -404,7 +404,8 @@ def test_variables_come_back_and_secrets_do_not(hub: HubServer) -> None:
 
 def test_the_server_started_by_hand_says_where_it_is_and_ends_by_ctrl_c() -> None:
     program = Path(__file__).with_name("hub_server.py")
-    with subprocess.Popen([sys.executable, program], stdout=subprocess.PIPE, text=True) as server:
+    command = [sys.executable, program]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8") as server:
         assert server.stdout is not None
         server.stdout.readline()
         words = server.stdout.readline().split()

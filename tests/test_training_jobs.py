@@ -165,8 +165,12 @@ def test_ids_cannot_be_guessed_from_others(make_jobs: Jobs) -> None:
     assert len({run_id[:6] for run_id in ids}) == 4
 
 
+# For the programs of workers: whether the question that they are given has the word bad.
+IS_BAD = "'bad' in open(sys.argv[1] + '/train.jsonl', encoding='utf-8').read()"
+
+
 def test_a_crash_is_the_failure_of_one_run(make_jobs: Jobs) -> None:
-    crash = "import sys\nif 'bad' in open(sys.argv[1] + '/train.jsonl').read(): sys.exit('boom')"
+    crash = f"import sys\nif {IS_BAD}: sys.exit('boom')"
     jobs = make_jobs(program=crash)
     bad = jobs.submit(questions(jobs, "bad?\tyes"), 1, "a", "here")
     good = jobs.submit(questions(jobs, "good?\tyes"), 1, "b", "here")
@@ -175,9 +179,7 @@ def test_a_crash_is_the_failure_of_one_run(make_jobs: Jobs) -> None:
 
 
 def test_a_worker_that_hangs_is_killed_and_the_next_begins(make_jobs: Jobs) -> None:
-    hang = (
-        "import sys, time\nif 'bad' in open(sys.argv[1] + '/train.jsonl').read(): time.sleep(99)\n"
-    )
+    hang = f"import sys, time\nif {IS_BAD}: time.sleep(99)\n"
     jobs = make_jobs(Limits(grace_seconds=-59.5), hang + STUB)
     bad = jobs.submit(questions(jobs, "bad?\tyes"), 1, "a", "here")
     good = jobs.submit(questions(jobs, "good?\tyes"), 1, "b", "here")
