@@ -19,7 +19,6 @@ FAMOUS_SIZES = {
     "size_gpt2": (12, 768, 50_257, 1_024, True),
     "size_gpt3": (96, 12_288, 50_257, 2_048, True),
 }
-Sizes = tuple[float, float, float, float, bool]
 
 
 def size_table(text: Text, *sizes: Any) -> str:
