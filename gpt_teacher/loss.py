@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -31,9 +32,16 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on a device. 移到设备上。"""
-        sequence = None if self.sequence is None else self.sequence.to(device)
-        question = None if self.question is None else self.question.to(device)
-        return Batch(self.input_ids.to(device), self.targets.to(device), sequence, question)
+        return self._each(lambda tensor: tensor.to(device))
+
+    def rows(self, which: slice) -> Batch:
+        """Return some of its rows. 其中几行。"""
+        return self._each(lambda tensor: tensor[which])
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        optional = (self.sequence, self.question)
+        changed = (None if tensor is None else change(tensor) for tensor in optional)
+        return Batch(change(self.input_ids), change(self.targets), *changed)
 
 
 @dataclass(frozen=True)

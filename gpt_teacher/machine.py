@@ -16,8 +16,11 @@ from gpt_teacher.errors import ConfigError
 CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
-def pick_device(name: str) -> torch.device:
-    """Return the device for training.device; auto = CUDA, then MPS, then CPU. 选择设备。"""
+def pick_device(name: str, number: int = 0) -> torch.device:
+    """Return the device for training.device; auto = CUDA, then MPS, then CPU. 选择设备。
+
+    `number` chooses among several CUDA devices.
+    """
     available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
@@ -29,7 +32,7 @@ def pick_device(name: str) -> torch.device:
         raise ConfigError(
             [f"training.device: {name!r} is not there on this machine; use cpu or auto"]
         )
-    return torch.device(name)
+    return torch.device(f"cuda:{number}" if name == "cuda" else name)
 
 
 def pick_precision(
@@ -51,13 +54,15 @@ def pick_precision(
     return "bfloat16" if fast else "float32"
 
 
-def set_threads(n_threads: int) -> int:
+def set_threads(n_threads: int, n_processes: int = 1) -> int:
     """Use n_threads CPU threads, 0 = as many as this process may use. 设线程数。
 
     In a container torch sees all cores of the host; more threads than the quota make everything
-    slow.
+    slow. Several processes of one run share the cores.
     """
-    if n_threads == 0:
+    if n_threads == 0 and n_processes > 1:  # torchrun has set torch's own number to 1
+        n_threads = max(1, usable_cores() // n_processes)
+    elif n_threads == 0:
         n_threads = min(torch.get_num_threads(), usable_cores())
     torch.set_num_threads(n_threads)
     return n_threads

@@ -17,6 +17,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from gpt_teacher.batches import Batches
 from gpt_teacher.config import TrainingConfig
+from gpt_teacher.distributed import ALONE, Team
 from gpt_teacher.errors import TrainingError
 from gpt_teacher.evaluate import Objective
 from gpt_teacher.loss import Batch
@@ -61,20 +62,26 @@ def update(
     micro_batches: Iterable[Batch],
     objective: Objective,
     max_grad_norm: float,
+    team: Team = ALONE,
 ) -> tuple[float, float, int]:
-    """One optimizer step. 一次参数更新。
+    """One optimizer step; each process of a team takes its share of the rows. 一次参数更新。
 
     Returns loss in nats per target token, gradient norm before clipping, and tokens read.
     Raises TrainingError, the weights untouched, if the gradient is not finite.
     """
     optimizer.zero_grad(set_to_none=True)
-    loss_sum, n_targets, n_tokens = 0.0, 0, 0
-    for batch in micro_batches:
+    loss_sum, n_targets, n_tokens = 0.0, 0.0, 0.0
+    for whole_batch in micro_batches:
+        batch = team.share(whole_batch)
+        if batch is None:
+            continue
         part = objective(model, batch.to(model.device))  # a sum, never a mean
         whole = part.total + part.aside
         whole.backward()  # type: ignore[no-untyped-call]  # gradients add up over micro-batches ...
         loss_sum, n_targets = loss_sum + part.total.item(), n_targets + part.count
         n_tokens += int((batch.input_ids != PAD_ID).sum())
+    team.add_up_gradients(model.parameters())
+    loss_sum, n_targets, n_tokens = team.add_up(loss_sum, n_targets, n_tokens)
     for parameter in model.parameters():
         if parameter.grad is not None:
             parameter.grad /= n_targets  # ... so divide once, by the true number of targets
@@ -83,7 +90,7 @@ def update(
     if not (math.isfinite(loss) and math.isfinite(grad_norm)):
         raise TrainingError(f"the loss is {loss} and the gradient norm {grad_norm}")
     optimizer.step()
-    return loss, grad_norm, n_tokens
+    return loss, grad_norm, int(n_tokens)
 
 
 def train(
@@ -96,13 +103,14 @@ def train(
     hooks: Hooks,
     seconds: float | None = None,
     clock: Callable[[], float] = time.perf_counter,
+    team: Team = ALONE,
 ) -> Progress:
     """Train from progress.step to progress.max_steps, or until told to stop. 训练。
 
     With `seconds`, the number of updates is planned from the speed of the first ones so that the
     run, with its evaluations, ends on time, and planned again at each evaluation; the schedule
-    follows the plan. Raises TrainingError, naming the step, when the loss is not a number any
-    more.
+    follows the plan. The processes of a team follow their leader's. Raises TrainingError, naming
+    the step, when the loss is not a number any more.
     """
     budget = TimeBudget(seconds, clock)
     started_at = clock() - progress.elapsed_seconds
@@ -110,10 +118,10 @@ def train(
         first_plan = progress.step + UNMEASURED_STEPS + MEASURED_STEPS + 1
         progress.max_steps = max(progress.max_steps, first_plan)
     if progress.step == 0:
-        _evaluate(progress, hooks, budget)
+        _evaluate(progress, hooks, budget, team)
     while not progress.finished:
         step_at = clock()
-        record, n_tokens = _one_step(model, optimizer, batches, objective, config, progress)
+        record, n_tokens = _one_step(model, optimizer, batches, objective, config, progress, team)
         step_seconds = clock() - step_at
         progress.step += 1
         progress.n_tokens += n_tokens
@@ -126,12 +134,12 @@ def train(
         )
         budget.measure(step_seconds)
         if budget.n_measured == MEASURED_STEPS:
-            progress.max_steps = budget.plan(progress, config.eval_interval)
-        stop = hooks.should_stop()
+            progress.max_steps = team.from_leader(budget.plan(progress, config.eval_interval))
+        stop = team.any(hooks.should_stop())
         due = progress.step % config.eval_interval == 0 or progress.finished
         if due:
-            _evaluate(progress, hooks, budget)
-            progress.max_steps = budget.plan(progress, config.eval_interval)
+            _evaluate(progress, hooks, budget, team)
+            progress.max_steps = team.from_leader(budget.plan(progress, config.eval_interval))
             if 0 < config.early_stop <= progress.n_worse:
                 progress.max_steps = progress.step
             progress.elapsed_seconds = clock() - started_at
@@ -149,6 +157,7 @@ def _one_step(
     objective: Objective,
     config: TrainingConfig,
     progress: Progress,
+    team: Team,
 ) -> tuple[Step, int]:
     """Update once; return what to log, its times left open, and the tokens read. 走一步。"""
     lr = learning_rate(progress.step, progress.max_steps, config)
@@ -157,7 +166,9 @@ def _one_step(
     model.train()
     try:
         micro_batches = batches(progress.step, progress.max_steps)
-        loss, norm, n = update(model, optimizer, micro_batches, objective, config.max_grad_norm)
+        loss, norm, n = update(
+            model, optimizer, micro_batches, objective, config.max_grad_norm, team
+        )
     except TrainingError as error:
         raise TrainingError(
             f"step {progress.step + 1}: {error}, at a learning rate of {lr:.3g}. The weights saved "
@@ -166,10 +177,10 @@ def _one_step(
     return Step(progress.step + 1, loss, lr, norm, 0.0, 0.0), n
 
 
-def _evaluate(progress: Progress, hooks: Hooks, budget: TimeBudget) -> None:
+def _evaluate(progress: Progress, hooks: Hooks, budget: TimeBudget, team: Team) -> None:
     """Evaluate and count evaluations without a better loss. 评估一次。"""
     started_at = budget.clock()
-    loss = hooks.evaluate(progress.step)
+    loss = team.from_leader(hooks.evaluate(progress.step))
     budget.evaluation_seconds = budget.clock() - started_at
     if loss is None:
         return

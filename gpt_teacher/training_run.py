@@ -28,6 +28,7 @@ from gpt_teacher.checkpoint import (
 )
 from gpt_teacher.config import Config, parse_config
 from gpt_teacher.data import TrainingData, load_training_data
+from gpt_teacher.distributed import ALONE, Team
 from gpt_teacher.errors import CheckpointError, TokenizerError
 from gpt_teacher.evaluate import probe, validation_loss
 from gpt_teacher.final_exam import exam_seconds, final_exam
@@ -153,7 +154,9 @@ class TrainingRun:
             previous,
         )
 
-    def restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+    def restore(
+        self, tensors: dict[str, Tensor], state: dict[str, Any], rewind_log: bool = True
+    ) -> None:
         """Go back to a saved state. 恢复。Raises CheckpointError if the data have changed since."""
         source = str(state_file(self.save_dir))
         if state["fingerprints"] != self.fingerprints():
@@ -166,7 +169,8 @@ class TrainingRun:
         load_optimizer(self.optimizer, tensors)
         torch.set_rng_state(tensors["random"])
         self.first_loss = state["first_loss"]
-        self.log.rewind(self.progress.step)
+        if rewind_log:
+            self.log.rewind(self.progress.step)
 
     def fingerprints(self) -> dict[str, object]:
         """Return what must not change in the middle of a run. 数据与分词器的指纹。"""
@@ -240,6 +244,7 @@ def run_training(
     resume: bool = False,
     init_weights: dict[str, Tensor] | None = None,
     strict: bool = False,
+    team: Team = ALONE,
 ) -> Result:
     """Train as the configuration says and leave checkpoint folders behind. 训练一个模型。
 
@@ -247,7 +252,7 @@ def run_training(
     config); init_weights are float32 tensors to start from. Raises children of GPTTeacherError.
     """
     started_at = time.perf_counter()
-    run = _prepare(config, listener, resume, init_weights, strict)
+    run = _prepare(config, listener, resume, init_weights, strict, team)
     if run.progress.finished and run.exam_taken:
         raise CheckpointError(
             f"this run is finished at step {run.progress.step}; to train longer: "
@@ -261,6 +266,8 @@ def run_training(
         used = time.perf_counter() - started_at
         seconds = max(1.0, minutes * 60 - used - min(exam, exam_limit))
     hooks = Hooks(run.on_step, run.evaluate, run.save, should_stop)
+    if not team.leads:
+        hooks = Hooks(lambda _: None, lambda _: None, lambda _: None, should_stop)
     train(
         run.model,
         run.optimizer,
@@ -270,8 +277,9 @@ def run_training(
         run.progress,
         hooks,
         seconds,
+        team=team,
     )
-    table: list[str] = run.finish() if run.progress.finished else []
+    table: list[str] = run.finish() if run.progress.finished and team.leads else []
     return Result(run.save_dir / "last", run.progress.finished, run.progress, table)
 
 
@@ -281,6 +289,7 @@ def _prepare(
     resume: bool,
     init_weights: dict[str, Tensor] | None,
     strict: bool,
+    team: Team,
 ) -> TrainingRun:
     """Load and build everything that a run needs. 准备。"""
     training = config.training
@@ -289,11 +298,11 @@ def _prepare(
     data = load_training_data(config, tokenizer, strict)
     for line in data.report:
         listener.say(line)
-    device = machine.pick_device(training.device)
+    device = machine.pick_device(training.device, team.local_rank)
     precision = machine.pick_precision(training.precision, device)
     training = replace(training, precision=precision)
     config = replace(config, training=training)
-    threads = machine.set_threads(training.threads)
+    threads = machine.set_threads(training.threads, team.local_size)
     torch.manual_seed(training.seed)
     model = GPT(config.model, tokenizer.vocab_size)
     if init_weights is not None:
@@ -301,6 +310,8 @@ def _prepare(
     model.to(device)
     n_parameters = sum(p.numel() for p in model.parameters())
     listener.say(f"model: {n_parameters:,} parameters on {device}, {threads} threads, {precision}")
+    if team.size > 1:
+        listener.say(f"{team.size} processes share each batch")
     run = TrainingRun(
         config,
         listener,
@@ -319,11 +330,12 @@ def _prepare(
         if training.max_steps != saved.training.max_steps:
             run.progress.max_steps = training.max_steps
         run.exam_taken = state.get("exam_taken", False)
-        run.restore(tensors, state)
+        run.restore(tensors, state, rewind_log=team.leads)
         listener.say(f"going on from step {run.progress.step} of {run.progress.max_steps}")
-    else:
+    elif team.leads:
         set_aside(save_dir, listener.say)
         run.log.write("start", **run.metrics(), config=config.to_yaml())
+    team.copy_from_leader(model.parameters())
     return run
 
 

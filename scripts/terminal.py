@@ -13,10 +13,10 @@ from gpt_teacher.run_log import Evaluation, Step
 class Terminal:
     """A progress line, sentences above it, all on stderr. 进度条。"""
 
-    def __init__(self) -> None:
-        """Start listening for Ctrl+C. 开始监听。"""
-        self.bar = tqdm(unit="step", disable=None, dynamic_ncols=True)
-        self._stop = False
+    def __init__(self, speaks: bool = True) -> None:
+        """Start listening for Ctrl+C; of several processes, one speaks. 开始监听。"""
+        self.bar = tqdm(unit="step", disable=None if speaks else True, dynamic_ncols=True)
+        self._speaks, self._stop = speaks, False
         signal.signal(signal.SIGINT, self._interrupt)
 
     def _interrupt(self, *_: object) -> None:
@@ -32,7 +32,8 @@ class Terminal:
 
     def say(self, text: str) -> None:
         """Show a sentence. 说一句。"""
-        self.bar.write(text, file=sys.stderr)
+        if self._speaks:
+            self.bar.write(text, file=sys.stderr)
 
     def step(self, step: Step, max_steps: int) -> None:
         """Move the progress line. 一次更新。"""

@@ -1,6 +1,8 @@
 """Train a model and write checkpoints/last and checkpoints/quantized.
 
 训练模型。按 Ctrl+C 会先保存再退出（退出码 130），之后用 --resume 接着训练。
+
+Several processes, on one machine or more: torchrun --nproc_per_node=2 -m scripts.train
 """
 
 from __future__ import annotations
@@ -9,8 +11,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from gpt_teacher.distributed import team
 from gpt_teacher.run_state import resumed_config
-from gpt_teacher.training_run import initial_weights, run_training
+from gpt_teacher.training_run import Result, initial_weights, run_training
 from scripts.command_line import DONE, INTERRUPTED, make_parser, read_config, run
 from scripts.terminal import Terminal
 
@@ -22,17 +25,24 @@ def main() -> int:
     if arguments.resume:
         config = resumed_config(Path(config.training.save_dir), arguments.set)
     weights = initial_weights(arguments.init_from, config) if arguments.init_from else None
-    terminal = Terminal()
-    result = run_training(
-        config,
-        terminal,
-        terminal.should_stop,
-        minutes=arguments.minutes,
-        resume=arguments.resume,
-        init_weights=weights,
-        strict=arguments.strict,
-    )
-    terminal.bar.close()
+    with team() as processes:
+        terminal = Terminal(speaks=processes.leads)
+        result = run_training(
+            config,
+            terminal,
+            terminal.should_stop,
+            minutes=arguments.minutes,
+            resume=arguments.resume,
+            init_weights=weights,
+            strict=arguments.strict,
+            team=processes,
+        )
+        terminal.bar.close()
+        return report(result) if processes.leads else DONE
+
+
+def report(result: Result) -> int:
+    """Tell how the run has ended; return the exit code. 报告结果。"""
     if not result.finished:
         print(f"stopped and saved at step {result.progress.step}; go on with:", file=sys.stderr)
         print("  python -m scripts.train --resume", file=sys.stderr)
