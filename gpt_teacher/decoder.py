@@ -4,7 +4,7 @@
 
 The same network as model.py, for one new token of each sequence, in as few calls as it takes: on a
 CPU a small call costs more than what it computes. A model that came as int8 is decoded as int8:
-its matrices are a quarter of the bytes to read, the rest is bfloat16.
+its matrices are a quarter of the bytes to read, the rest is float32.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gpt_teacher.model import GPT, RMS_NORM_EPS, Block, KVCache, RotaryEmbedding
+from gpt_teacher.model import GPT, RMS_NORM_EPS, Block, KVCache, RMSNorm, RotaryEmbedding
 from gpt_teacher.quantize import quantize_matrix
 
 INT8_STEP = 32  # torch's int8 kernel reads whole vectors: with other sizes beyond the end
@@ -46,19 +46,41 @@ class Linear(NamedTuple):
     scale: Tensor | None = None  # (O,)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """(B, I) -> (B, O). 线性变换。"""
+        """(B, I) -> (B, O), both float32. 线性变换。"""
         if self.scale is None:
             return F.linear(x, self.weight, self.bias)
-        return torch._weight_int8pack_mm(x, self.weight, self.scale).add_(self.bias)
+        # The kernel is fast with bfloat16 only; the sum with the bias is float32 again.
+        return self.bias + torch._weight_int8pack_mm(x.bfloat16(), self.weight, self.scale)
+
+
+class Norm(NamedTuple):
+    """RMSNorm in half the time of F.rms_norm, which is many small calls on a CPU. 归一化。
+
+    The norm of x is sqrt(C) times its root mean square.
+    """
+
+    scale: Tensor  # (C,): weight · sqrt(C)
+    least: Tensor  # (): sqrt(C · eps)
+
+    @classmethod
+    def of(cls, norm: RMSNorm) -> Norm:
+        """Take over a layer of the model. 由模型的层得到。"""
+        weight, C = norm.weight.detach(), norm.weight.numel()
+        return cls(weight * C**0.5, weight.new_tensor((C * RMS_NORM_EPS) ** 0.5))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(B, C) -> (B, C). 归一化。"""
+        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)  # (B, 1)
+        return x / torch.hypot(norm, self.least) * self.scale
 
 
 class Layer(NamedTuple):
     """The weights of a block. 一层的权重。"""
 
-    attention_norm: Tensor  # (C,)
+    attention_norm: Norm
     qkv: Linear  # C -> 3C; q comes out scaled by 1/sqrt(D)
     out: Linear  # C -> C
-    mlp_norm: Tensor  # (C,)
+    mlp_norm: Norm
     up: Linear  # C -> 4C
     down: Linear  # 4C -> C
 
@@ -71,43 +93,34 @@ class Decoder:
         config, rope, learned = model.config, model.rope, model.embed_positions
         self._n_head, self._head_dim = config.n_head, config.head_dim
         fits = config.n_embd % INT8_STEP == 0 and model.device.type == "cpu"
-        self._int8 = model.came_as_int8 and fits and int8_kernel_works()
-        self.dtype = torch.bfloat16 if self._int8 else torch.float32
-        self._embedding = self._cast(model.embed_tokens.weight)
-        self._positions = None if learned is None else self._cast(learned.weight)
-        self._turns = None if rope is None else self._cast(_turns(rope))
+        self.is_int8 = model.came_as_int8 and fits and int8_kernel_works()
+        self._embedding = model.embed_tokens.weight.detach()
+        self._positions = None if learned is None else learned.weight.detach()
+        self._turns = None if rope is None else _turns(rope)
         self._layers = [self._layer(block) for block in model.layers if isinstance(block, Block)]
-        self._norm = self._cast(model.norm.weight)
-
-    def _cast(self, tensor: Tensor) -> Tensor:
-        return tensor.detach().to(self.dtype)
+        self._norm = Norm.of(model.norm)
 
     def _layer(self, block: Block) -> Layer:
         attention, mlp = block.self_attn, block.mlp
         scale = self._head_dim**-0.5
         q, k, v = attention.q_proj, attention.k_proj, attention.v_proj
         return Layer(
-            self._cast(block.input_layernorm.weight),
+            Norm.of(block.input_layernorm),
             self._linear(
                 torch.cat((q.weight * scale, k.weight, v.weight)),  # (3C, C)
                 torch.cat((q.bias * scale, k.bias, v.bias)),
             ),
             self._linear(attention.o_proj.weight, attention.o_proj.bias),
-            self._cast(block.post_attention_layernorm.weight),
+            Norm.of(block.post_attention_layernorm),
             self._linear(mlp.up_proj.weight, mlp.up_proj.bias),
             self._linear(mlp.down_proj.weight, mlp.down_proj.bias),
         )
 
     def _linear(self, weight: Tensor, bias: Tensor) -> Linear:
-        if not self._int8:
-            return Linear(self._cast(weight), self._cast(bias))
+        if not self.is_int8:
+            return Linear(weight.detach(), bias.detach())
         quantized, scale = quantize_matrix(weight.detach())  # the integers that it came with
-        return Linear(quantized, self._cast(bias), self._cast(scale[:, 0]))
-
-    def adopt(self, cache: KVCache) -> None:
-        """Let a cache that the model has filled be continued here. 接过缓存。"""
-        cache.keys = [keys.to(self.dtype) for keys in cache.keys]
-        cache.values = [values.to(self.dtype) for values in cache.values]
+        return Linear(quantized, bias.detach(), scale[:, 0].bfloat16())
 
     def __call__(self, ids: Tensor, cache: KVCache, n_pad: Tensor | None = None) -> Tensor:
         """Return logits (B, V) after ids (B,); n_pad (B,) as in GPT.forward. 下一词元的分数。"""
@@ -122,14 +135,11 @@ class Decoder:
             x = x + self._positions[positions]
         turns = None if self._turns is None else self._turns[:, positions]  # (2, B, 1, D)
         for number, layer in enumerate(self._layers):
-            normed = F.rms_norm(x, x.shape[1:], layer.attention_norm, RMS_NORM_EPS)
-            y = self._attention(layer.qkv(normed), number, cache, turns, mask)  # (B, C)
-            x = x + layer.out(y)
-            normed = F.rms_norm(x, x.shape[1:], layer.mlp_norm, RMS_NORM_EPS)
-            x = x + layer.down(F.silu(layer.up(normed)))
+            qkv = layer.qkv(layer.attention_norm(x))  # (B, 3C)
+            x = x + layer.out(self._attention(qkv, number, cache, turns, mask))
+            x = x + layer.down(F.silu(layer.up(layer.mlp_norm(x))))
         cache.length = at + 1
-        normed = F.rms_norm(x, x.shape[1:], self._norm, RMS_NORM_EPS)
-        return F.linear(normed, self._embedding).float()  # (B, V)
+        return F.linear(self._norm(x), self._embedding).float()  # (B, V)
 
     def _attention(
         self, qkv: Tensor, layer: int, cache: KVCache, turns: Tensor | None, mask: Tensor | None

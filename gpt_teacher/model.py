@@ -88,8 +88,8 @@ class KVCache:
         config, weight = model.config, model.embed_tokens.weight
         shape = (batch_size, config.n_head, capacity, config.head_dim)
         self.length = 0  # P, the same for all sequences
-        self.keys = [weight.new_zeros(shape) for _ in range(config.n_layer)]
-        self.values = [weight.new_zeros(shape) for _ in range(config.n_layer)]
+        self.keys = [weight.new_empty(shape) for _ in range(config.n_layer)]
+        self.values = [weight.new_empty(shape) for _ in range(config.n_layer)]
 
     def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Store k and v (B, H, T, D) and return all so far (B, H, P+T, D). 追加。"""
@@ -99,9 +99,11 @@ class KVCache:
         return self.keys[layer][:, :, :end], self.values[layer][:, :, :end]
 
     def keep(self, rows: Tensor) -> None:
-        """Go on with some of the sequences only. 只保留部分序列。"""
-        self.keys = [k[rows] for k in self.keys]
-        self.values = [v[rows] for v in self.values]
+        """Go on with some of the sequences only; they move together. 只保留部分序列。"""
+        n, P = rows.numel(), self.length
+        for stored in (*self.keys, *self.values):
+            stored[:n, :, :P] = stored[rows, :, :P]
+        self.keys, self.values = [k[:n] for k in self.keys], [v[:n] for v in self.values]
 
 
 class Attention(nn.Module):

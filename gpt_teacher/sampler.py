@@ -28,6 +28,7 @@ from gpt_teacher.tokenizer import BOS_ID, EOS_ID, PAD_ID, UNK_ID, Tokenizer
 NEVER_SAMPLED = (BOS_ID, PAD_ID, UNK_ID)
 LEADING_PUNCTUATION = " \t\r\n,.;:!?，。；：！？、"  # an answer does not begin with these
 BATCH_SIZE = 64  # sequences decoded together
+DROPPED_SHARE = 1 / 8  # of the rows finished: now it pays to move the others together
 FinishReason = Literal["", "eos", "stop", "length", "unsure"]
 
 
@@ -175,7 +176,6 @@ def generate(
     cache = KVCache(model, len(prompts), longest + settings.max_new_tokens)
     logits = model.lm_head(model.hidden_states(input_ids, cache, n_pad)[:, -1]).float()  # (B, V)
     decoder = decoder_of(model)
-    decoder.adopt(cache)
     rows, seen = list(range(len(prompts))), torch.zeros_like(logits, dtype=torch.bool)
     random = [torch.Generator().manual_seed(settings.seed) for _ in rows]
     for n_new in range(settings.max_new_tokens):
@@ -194,7 +194,7 @@ def generate(
         if not going or n_new + 1 == settings.max_new_tokens:
             return
         seen.scatter_(1, chosen[:, None], value=True)
-        if len(going) <= len(rows) // 2 or any(full):  # drop the finished rows
+        if len(rows) - len(going) >= DROPPED_SHARE * len(rows) or any(full):
             kept = torch.tensor(going, device=model.device)
             cache.keep(kept)
             chosen, seen = chosen[kept], seen[kept]

@@ -1,11 +1,41 @@
-"""The arithmetic of the benchmarks; what they measure is no test."""
+"""The arithmetic of the benchmarks and the READMEs' table; what they measure is no test."""
 
 from __future__ import annotations
 
-from benchmarks.common import summary
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from benchmarks import readme
+from benchmarks.common import ROOT, held_out_questions, summary
+from benchmarks.generate import Round, describe
+from benchmarks.readme import BEGIN, END, number, read_results, table, with_table
+from benchmarks.ways import Question, llama_cpp, until_end
+from gpt_teacher.text_files import read_rows
+from gpt_teacher.tokenizer import EOS_ID
+
+FACTS = {
+    "cpu": "Some CPU",
+    "cores": 2,
+    "versions": {"python": "3.11.2", "torch": "2.13.0"},
+    "commit": "0123456789abcdef+",
+}
+RESULTS = {
+    "generate": {
+        "facts": FACTS,
+        "ways": {
+            "fp32": {"1": {"tokens_per_second": {"median": 1234.5, "min": 987.6, "max": 2000.1}}}
+        },
+        "ratios": {"int8_by_fp32": {"median": 1.5, "min": 1.25, "max": 10.75}},
+    },
+    "serve": {"facts": FACTS | {"commit": None}, "memory_mb": {"after_soak": 512.34}},
+}
 
 
 def test_a_summary_is_counted_by_hand() -> None:
+    """Of 20 values, 19 are at most the 19th: 95 %. Of 21, 19 are too few, so it is the 20th."""
     assert summary([4.0, 1.0, 2.0, 3.0]) == {
         "median": 2.5,
         "min": 1.0,
@@ -13,5 +43,142 @@ def test_a_summary_is_counted_by_hand() -> None:
         "p95": 4.0,
         "n": 4,
     }
+    assert summary([float(n) for n in range(20, 0, -1)])["p95"] == 19.0
+    assert summary([float(n) for n in range(21, 0, -1)])["p95"] == 20.0
     hundred = summary([float(n) for n in range(100, 0, -1)])
-    assert (hundred["median"], hundred["p95"]) == (50.5, 96.0)
+    assert (hundred["median"], hundred["p95"]) == (50.5, 95.0)
+    assert summary([0.12345], digits=3)["p95"] == 0.123
+
+
+def test_the_questions_are_spread_evenly_over_the_held_out_ones() -> None:
+    prompts = [row.prompt for row in read_rows(ROOT / "data" / "test.jsonl")]
+    n = len(prompts)
+    assert held_out_questions() == prompts
+    assert held_out_questions(2) == [prompts[0], prompts[n // 2]]
+    assert len(set(held_out_questions(32))) == 32
+
+
+def test_an_answer_ends_with_its_first_end() -> None:
+    assert until_end([5, 6, EOS_ID, 2, EOS_ID]) == [5, 6, EOS_ID]
+    assert until_end([5, 6]) == [5, 6]
+
+
+def test_ratios_are_taken_within_a_round() -> None:
+    """Twice as fast in a slow round and in a fast one: 2, whatever the medians say."""
+
+    def rounds(*speeds: float, answers: list[list[int]]) -> list[Round]:
+        return [Round(speed, [1000 / speed], answers) for speed in speeds]
+
+    ours, theirs = [[5, 1], [6, 1], [7, 1], [8, 1]], [[5, 1], [6, 6, 1], [7, 1], [8, 1]]
+    told = describe(
+        {
+            ("fp32", 1): rounds(100, 1000, answers=ours),
+            ("int8", 1): rounds(200, 2000, answers=theirs),
+        }
+    )
+    assert told["ratios"]["int8_by_fp32"] == {"median": 2, "min": 2, "max": 2, "p95": 2, "n": 2}
+    assert told["ratios"].keys() == {"int8_by_fp32"}
+    assert told["share_equal_to_fp32_single"] == {"fp32_1": 1, "int8_1": 0.75}
+    assert (told["questions"], told["tokens_of_an_answer"]) == (4, 2)
+    assert told["ways"]["fp32"]["1"]["tokens_per_second"]["median"] == 550
+    assert told["ways"]["fp32"]["1"]["milliseconds"]["max"] == 10
+
+
+def test_llama_cpp_is_read_until_its_end_or_a_full_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Llama:
+        def __init__(self, model_path: str, n_ctx: int, n_threads: int, verbose: bool) -> None:
+            assert (model_path, n_ctx, verbose) == ("some.gguf", 0, False)
+
+        def n_ctx(self) -> int:
+            return 8
+
+        def generate(self, tokens: list[int], temp: float, repeat_penalty: float):  # type: ignore[no-untyped-def]
+            assert (temp, repeat_penalty) == (0.0, 1.0)
+            yield from [9, 9, EOS_ID] if tokens == [4] else [9] * 99
+            raise AssertionError("nobody wants more")
+
+    module = ModuleType("llama_cpp")
+    module.Llama = Llama  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "llama_cpp", module)
+    way = llama_cpp(Path("some.gguf"))
+    assert way([Question("", [4]), Question("", [4] * 5)]) == [[9, 9, EOS_ID], [9, 9, 9]]
+
+
+# ---------------------------------------------------------------- the READMEs' table
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (1234.5, "1,234"),
+        (100, "100"),
+        (99.94, "99.9"),
+        (9.5, "9.50"),
+        (0.0304, "0.030"),
+        (0, "0.000"),
+    ],
+)
+def test_a_number_has_three_figures(value: float, shown: str) -> None:
+    assert number(value) == shown
+
+
+def test_the_table_is_written_by_hand_here() -> None:
+    assert table(RESULTS, "en") == [
+        "| measured | median | smallest to largest |",
+        "| --- | --- | --- |",
+        "| fp32, one question at a time | 1,234 tokens/s | 988 to 2,000 |",
+        "| quantized by fp32, one question at a time | 1.50 × | 1.25 to 10.8 |",
+        "| memory after many questions | 512 MB | |",
+        "",
+        "- generation: Some CPU, 2 cores, python 3.11.2, torch 2.13.0, code `01234567+`.",
+        "- page under load: Some CPU, 2 cores, python 3.11.2, torch 2.13.0, code `?`.",
+    ]
+    assert table(RESULTS, "zh")[:3] == [
+        "| 测量 | 中位数 | 最小到最大 |",
+        "| --- | --- | --- |",
+        "| 原精度，一次一题 | 1,234 tokens/s | 988 到 2,000 |",
+    ]
+    assert table(RESULTS, "zh")[-2] == (
+        "- 生成：Some CPU，2 核，python 3.11.2、torch 2.13.0，代码 `01234567+`。"
+    )
+    assert table({}, "zh") == []
+
+
+def test_only_what_is_between_the_marks_changes() -> None:
+    text = f"before\n{BEGIN}\nold\nold\n{END}\nafter\n"
+    new = with_table(text, ["new"])
+    assert new == f"before\n{BEGIN}\nnew\n{END}\nafter\n"
+    assert with_table(new, []) == f"before\n{BEGIN}\n{END}\nafter\n"
+
+
+def test_a_readme_that_is_not_current_is_named_and_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = tmp_path / "results"
+    kept.mkdir()
+    (kept / "serve.json").write_text(
+        '{"facts": {"cpu": "C", "cores": 1, "versions": {}, "commit": "abc"},'
+        ' "answer_seconds": {"median": 1, "min": 0.5, "max": 2}}',
+        encoding="utf-8",
+    )
+    for name in readme.READMES:
+        (tmp_path / name).write_text(f"{BEGIN}\n{END}\n", encoding="utf-8")
+    monkeypatch.setattr(readme, "ROOT", tmp_path)
+    monkeypatch.setattr(readme, "RESULTS", kept)
+
+    def run(*arguments: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["readme", *arguments])
+        return readme.main()
+
+    assert run("--check") == 1
+    assert "README_EN.md is not what" in capsys.readouterr().err
+    assert run() == 0
+    assert run("--check") == 0
+    written = (tmp_path / "README_EN.md").read_text(encoding="utf-8")
+    assert "| the whole class asks, an answer | 1.00 s | 0.500 to 2.00 |" in written
+
+
+@pytest.mark.parametrize("name", readme.READMES)
+def test_the_readmes_show_the_results_that_are_kept(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert with_table(text, table(read_results(readme.RESULTS), readme.READMES[name])) == text

@@ -31,7 +31,6 @@ def decoded(model: GPT, ids: Tensor, n_prompt: int, n_pad: Tensor | None = None)
     cache = KVCache(model, ids.size(0), ids.size(1))
     model.hidden_states(ids[:, :n_prompt], cache, n_pad)
     decoder = Decoder(model)
-    decoder.adopt(cache)
     steps = [decoder(ids[:, at], cache, n_pad) for at in range(n_prompt, ids.size(1))]
     assert cache.length == ids.size(1)
     return torch.stack(steps, dim=1)
@@ -84,7 +83,7 @@ def test_the_shipped_int8_model_is_decoded_as_int8_with_small_errors() -> None:
     checkpoint = load_checkpoint(SHIPPED / "quantized")
     teacher = from_pretrained(SHIPPED / "quantized")
     decoder = decoder_of(teacher.model)
-    assert decoder.dtype == torch.bfloat16
+    assert decoder.is_int8
     layer = decoder._layers[0]
     assert torch.equal(layer.up.weight, checkpoint.tensors["layers.0.mlp.up_proj.weight"])
     floats = GPT(checkpoint.config.model, checkpoint.tokenizer.vocab_size).eval()
@@ -116,4 +115,4 @@ def test_a_kernel_that_is_missing_or_wrong_is_not_used(monkeypatch: pytest.Monke
     int8_kernel_works.cache_clear()
     model = make_model()
     model.came_as_int8 = True
-    assert Decoder(model).dtype == (torch.bfloat16 if int8_kernel_works() else torch.float32)
+    assert Decoder(model).is_int8 == int8_kernel_works()

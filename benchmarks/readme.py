@@ -1,0 +1,186 @@
+"""Write the table of what was measured into the READMEs, from benchmarks/results/. 速度表。
+
+python -m benchmarks.readme            after a benchmark has been run with --save
+python -m benchmarks.readme --check    change nothing; exit code 1 if a README is not current
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from benchmarks.common import RESULTS, ROOT, Json, say
+from gpt_teacher.atomic import replace_file
+
+BEGIN, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
+Language = Literal["zh", "en"]
+READMES: dict[str, Language] = {"README.md": "zh", "README_EN.md": "en"}
+HEADS = {
+    "zh": ("测量", "中位数", "最小到最大"),
+    "en": ("measured", "median", "smallest to largest"),
+}
+NAMES = {
+    "generate": {"zh": "生成", "en": "generation"},
+    "start": {"zh": "启动", "en": "start"},
+    "serve": {"zh": "网页压力", "en": "page under load"},
+}
+MACHINE = {
+    "zh": "{name}：{cpu}，{cores} 核，{versions}，代码 {commit}。",
+    "en": "{name}: {cpu}, {cores} cores, {versions}, code {commit}.",
+}
+
+
+class Row(NamedTuple):
+    """A line of the table: where its number stands, and what it is called. 表的一行。"""
+
+    path: str  # result.key.key …; a summary or a number. The row is left out where it is missing
+    unit: str
+    zh: str
+    en: str
+
+
+def _speed(way: str, batch_size: int, zh: str, en: str) -> Row:
+    path = f"generate.ways.{way}.{batch_size}.tokens_per_second"
+    return Row(path, "tokens/s", zh, en)
+
+
+ROWS = [
+    _speed("fp32", 1, "原精度，一次一题", "fp32, one question at a time"),
+    _speed("fp32", 8, "原精度，一批 8 题", "fp32, batch of 8"),
+    _speed("fp32", 32, "原精度，一批 32 题", "fp32, batch of 32"),
+    _speed("int8", 1, "量化，一次一题", "quantized, one question at a time"),
+    _speed("int8", 8, "量化，一批 8 题", "quantized, batch of 8"),
+    _speed("int8", 32, "量化，一批 32 题", "quantized, batch of 32"),
+    _speed("transformers", 1, "transformers，一次一题", "transformers, one question at a time"),
+    _speed("transformers", 8, "transformers，一批 8 题", "transformers, batch of 8"),
+    _speed("transformers", 32, "transformers，一批 32 题", "transformers, batch of 32"),
+    _speed("llama_cpp", 1, "llama.cpp，一次一题", "llama.cpp, one question at a time"),
+    Row(
+        "generate.ways.fp32.1.milliseconds",
+        "ms",
+        "原精度，一题的完整回答",
+        "fp32, the full answer to one question",
+    ),
+    Row(
+        "generate.ways.int8.1.milliseconds",
+        "ms",
+        "量化，一题的完整回答",
+        "quantized, the full answer to one question",
+    ),
+    Row(
+        "generate.ratios.fp32_by_transformers",
+        "×",
+        "原精度比 transformers，一次一题",
+        "fp32 by transformers, one question at a time",
+    ),
+    Row(
+        "generate.ratios.int8_by_fp32",
+        "×",
+        "量化比原精度，一次一题",
+        "quantized by fp32, one question at a time",
+    ),
+    Row(
+        "generate.ratios.fp32_of_32_by_single",
+        "×",
+        "原精度，一批 32 题比一次一题",
+        "fp32, batch of 32 by one question at a time",
+    ),
+    Row("start.import_seconds", "s", "导入（含 torch）", "import, torch included"),
+    Row("start.load_seconds", "s", "打开模型", "opening the model"),
+    Row("start.first_answer_milliseconds", "ms", "第一个回答", "first answer"),
+    Row("start.warm_answer_milliseconds", "ms", "之后的回答", "an answer after that"),
+    Row("start.command_seconds", "s", "`scripts.ask` 整条命令", "`scripts.ask`, all of it"),
+    Row("start.page_seconds", "s", "`app.py` 到能打开网页", "`app.py` until the page opens"),
+    Row("start.page_memory_mb", "MB", "网页空闲时的内存", "memory of the idle page"),
+    Row("serve.answer_seconds", "s", "全班一起问，一个回答", "the whole class asks, an answer"),
+    Row("serve.memory_mb.after_soak", "MB", "许多问题以后的内存", "memory after many questions"),
+]
+
+
+def main() -> int:
+    """Write the tables, or check them. 主程序。"""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--check", action="store_true", help="change nothing")
+    check = parser.parse_args().check
+    results, stale = read_results(RESULTS), []
+    for name, language in READMES.items():
+        path = ROOT / name
+        text = path.read_text(encoding="utf-8")
+        current = with_table(text, table(results, language))
+        if text != current and check:
+            stale.append(name)
+        elif text != current:
+            replace_file(path, current.encode())
+            say(f"{name}: written")
+    for name in stale:
+        say(
+            f"{name} is not what benchmarks/results/ says; mend it with: "
+            "python -m benchmarks.readme"
+        )
+    return 1 if stale else 0
+
+
+def read_results(folder: Path) -> dict[str, Json]:
+    """Return the results that are kept, by the name of their benchmark. 读取结果。"""
+    files = sorted(folder.glob("*.json"))
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in files}
+
+
+def with_table(text: str, lines: list[str]) -> str:
+    """Return a README with these lines between its two marks. 换上新表。"""
+    before, rest = text.split(BEGIN + "\n")
+    _, after = rest.split(END)
+    return "".join([before, BEGIN, "\n", *(line + "\n" for line in lines), END, after])
+
+
+def table(results: dict[str, Json], language: Language) -> list[str]:
+    """Return the lines of the table, and of the machines below it. 生成表格。"""
+    rows = [line for row in ROWS if (line := _line(row, results, language))]
+    head = " | ".join(HEADS[language])
+    machines = [_machine(name, results[name], language) for name in NAMES if name in results]
+    return [f"| {head} |", "| --- | --- | --- |", *rows, "", *machines] if rows else []
+
+
+def _line(row: Row, results: dict[str, Json], language: Language) -> str:
+    value: object = results
+    for key in row.path.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    if value is None:
+        return ""
+    name = row.zh if language == "zh" else row.en
+    if not isinstance(value, dict):
+        return f"| {name} | {number(value)} {row.unit} | |"
+    low, high = number(value["min"]), number(value["max"])
+    to = "到" if language == "zh" else "to"
+    return f"| {name} | {number(value['median'])} {row.unit} | {low} {to} {high} |"
+
+
+def number(value: object) -> str:
+    """Return a number with three figures, or all before the point: 1,234; 56.8; 0.123. 数字。"""
+    assert isinstance(value, (int, float)), "the rows name numbers"
+    digits = sum(abs(value) < limit for limit in (1, 10, 100))
+    return f"{value:,.{digits}f}"
+
+
+def _machine(name: str, result: Json, language: Language) -> str:
+    facts = result["facts"]
+    versions = ", ".join(f"{library} {version}" for library, version in facts["versions"].items())
+    commit = facts["commit"] or "?"
+    commit = f"`{commit[:8]}{'+' * commit.endswith('+')}`"
+    line = MACHINE[language].format(
+        name=NAMES[name][language],
+        cpu=facts["cpu"],
+        cores=facts["cores"],
+        versions=versions.replace(", ", "、") if language == "zh" else versions,
+        commit=commit,
+    )
+    return f"- {line}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
