@@ -16,7 +16,7 @@ from statistics import median
 
 import torch
 
-from benchmarks.common import Json, say, show, summary
+from benchmarks.common import ROOT, Json, say, show, summary
 from benchmarks.original_recipe import UPDATES, OriginalRecipe
 from gpt_teacher import from_pretrained, machine
 from gpt_teacher.config import Config, SamplingConfig, load_config
@@ -30,7 +30,6 @@ from gpt_teacher.tokenizer import Tokenizer
 from gpt_teacher.tokenizer_training import train_tokenizer
 from gpt_teacher.training_run import run_training
 
-ROOT = Path(__file__).parent.parent
 N_DISTINCT, N_ROWS = 61, 510  # the original's file
 ROUNDS = 3
 UPDATES_A_ROUND = 5

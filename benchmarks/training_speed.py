@@ -13,7 +13,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
@@ -21,7 +20,7 @@ import torch
 from torch.nn.utils import clip_grad_norm_
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.common import Json, say, show, summary
+from benchmarks.common import ROOT, Json, say, show, summary
 from gpt_teacher import machine, trainer
 from gpt_teacher.config import Config, load_config
 from gpt_teacher.data import TrainingData, load_training_data
@@ -31,7 +30,6 @@ from gpt_teacher.model import GPT
 from gpt_teacher.optim import build_optimizer
 from gpt_teacher.tokenizer import Tokenizer, load_tokenizer
 
-ROOT = Path(__file__).parent.parent
 Precision = Literal["float32", "bfloat16"]
 ROUNDS, UPDATES_A_ROUND = 5, 10
 MEMORY_UPDATES = 100

@@ -13,7 +13,7 @@ from gpt_teacher.config import SECTIONS, Config, load_config
 
 ROOT = Path(__file__).parent.parent
 READMES = ["README.md", "README_EN.md"]
-GUIDES = ["docs/CLASSROOM", "docs/LESSON", "docs/HANDOUT"]
+GUIDES = ["docs/CLASSROOM", "docs/LESSON", "docs/HANDOUT", "docs/SCALING"]
 PAGES = [*READMES, *(f"{guide}{suffix}" for guide in GUIDES for suffix in (".md", "_EN.md"))]
 
 
