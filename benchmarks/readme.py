@@ -28,8 +28,8 @@ NAMES = {
     "serve": {"zh": "网页压力", "en": "page under load"},
 }
 MACHINE = {
-    "zh": "{name}：{cpu}，{cores} 核，{versions}，代码 {commit}。",
-    "en": "{name}: {cpu}, {cores} cores, {versions}, code {commit}.",
+    "zh": "{name}：{cpu}，{cores} 核，{threads} 线程，{versions}，代码 {commit}。",
+    "en": "{name}: {cpu}, {cores} cores, {threads} threads, {versions}, code {commit}.",
 }
 
 
@@ -176,6 +176,7 @@ def _machine(name: str, result: Json, language: Language) -> str:
         name=NAMES[name][language],
         cpu=facts["cpu"],
         cores=facts["cores"],
+        threads=facts["threads"],
         versions=versions.replace(", ", "、") if language == "zh" else versions,
         commit=commit,
     )
