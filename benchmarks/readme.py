@@ -28,8 +28,8 @@ NAMES = {
     "serve": {"zh": "网页压力", "en": "page under load"},
 }
 MACHINE = {
-    "zh": "{name}：{cpu}，{cores} 核，{versions}，代码 {commit}。",
-    "en": "{name}: {cpu}, {cores} cores, {versions}, code {commit}.",
+    "zh": "{name}：{cpu}，{cores} 核，{threads} 线程，{versions}，代码 {commit}。",
+    "en": "{name}: {cpu}, {cores} cores, {threads} threads, {versions}, code {commit}.",
 }
 
 
@@ -92,7 +92,12 @@ ROWS = [
     Row("start.load_seconds", "s", "打开模型", "opening the model"),
     Row("start.first_answer_milliseconds", "ms", "第一个回答", "first answer"),
     Row("start.warm_answer_milliseconds", "ms", "之后的回答", "an answer after that"),
-    Row("start.command_seconds", "s", "`scripts.ask` 整条命令", "`scripts.ask`, all of it"),
+    Row(
+        "start.command_seconds",
+        "s",
+        "`python -m scripts.ask` 整条命令",
+        "`python -m scripts.ask`, all of it",
+    ),
     Row("start.page_seconds", "s", "`app.py` 到能打开网页", "`app.py` until the page opens"),
     Row("start.page_memory_mb", "MB", "网页空闲时的内存", "memory of the idle page"),
     Row("serve.answer_seconds", "s", "全班一起问，一个回答", "the whole class asks, an answer"),
@@ -176,6 +181,7 @@ def _machine(name: str, result: Json, language: Language) -> str:
         name=NAMES[name][language],
         cpu=facts["cpu"],
         cores=facts["cores"],
+        threads=facts["threads"],
         versions=versions.replace(", ", "、") if language == "zh" else versions,
         commit=commit,
     )

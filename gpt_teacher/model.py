@@ -99,10 +99,12 @@ class KVCache:
         return self.keys[layer][:, :, :end], self.values[layer][:, :, :end]
 
     def keep(self, rows: Tensor) -> None:
-        """Go on with some of the sequences only; they move together. 只保留部分序列。"""
+        """Go on with some of the sequences only; row i becomes rows[i]. 只保留部分序列。"""
         n, P = rows.numel(), self.length
+        places = (rows != torch.arange(n, device=rows.device)).nonzero()[:, 0]
+        moved = rows[places]
         for stored in (*self.keys, *self.values):
-            stored[:n, :, :P] = stored[rows, :, :P]
+            stored[places, :, :P] = stored[moved, :, :P]
         self.keys, self.values = [k[:n] for k in self.keys], [v[:n] for v in self.values]
 
 

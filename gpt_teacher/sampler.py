@@ -28,7 +28,7 @@ from gpt_teacher.tokenizer import BOS_ID, EOS_ID, PAD_ID, UNK_ID, Tokenizer
 NEVER_SAMPLED = (BOS_ID, PAD_ID, UNK_ID)
 LEADING_PUNCTUATION = " \t\r\n,.;:!?，。；：！？、"  # an answer does not begin with these
 BATCH_SIZE = 64  # sequences decoded together
-DROPPED_SHARE = 1 / 8  # of the rows finished: now it pays to move the others together
+DROPPED_SHARE = 1 / 16  # of the rows finished: now it pays to go on without them
 FinishReason = Literal["", "eos", "stop", "length", "unsure"]
 
 
@@ -195,12 +195,20 @@ def generate(
             return
         seen.scatter_(1, chosen[:, None], value=True)
         if len(rows) - len(going) >= DROPPED_SHARE * len(rows) or any(full):
+            going = _closed_up(going)
             kept = torch.tensor(going, device=model.device)
             cache.keep(kept)
             chosen, seen = chosen[kept], seen[kept]
             n_pad = None if n_pad is None else n_pad[kept]
             rows, random = [rows[i] for i in going], [random[i] for i in going]
         logits = decoder(chosen, cache, n_pad)
+
+
+def _closed_up(going: list[int]) -> list[int]:
+    """Return the rows in another order: the last ones fill the gaps, the others stay. 补位。"""
+    n, staying = len(going), set(going)
+    last = [i for i in going if i >= n]
+    return [i if i in staying else last.pop() for i in range(n)]
 
 
 def _check_prompts(model: GPT, prompts: list[list[int]]) -> None:

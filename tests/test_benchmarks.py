@@ -17,8 +17,9 @@ from gpt_teacher.text_files import read_rows
 from gpt_teacher.tokenizer import EOS_ID
 
 FACTS = {
-    "cpu": "Some CPU",
+    "cpu": "CPU",
     "cores": 2,
+    "threads": 2,
     "versions": {"python": "3.11.2", "torch": "2.13.0"},
     "commit": "0123456789abcdef+",
 }
@@ -130,8 +131,8 @@ def test_the_table_is_written_by_hand_here() -> None:
         "| quantized by fp32, one question at a time | 1.50 × | 1.25 to 10.8 |",
         "| memory after many questions | 512 MB | |",
         "",
-        "- generation: Some CPU, 2 cores, python 3.11.2, torch 2.13.0, code `01234567+`.",
-        "- page under load: Some CPU, 2 cores, python 3.11.2, torch 2.13.0, code `?`.",
+        "- generation: CPU, 2 cores, 2 threads, python 3.11.2, torch 2.13.0, code `01234567+`.",
+        "- page under load: CPU, 2 cores, 2 threads, python 3.11.2, torch 2.13.0, code `?`.",
     ]
     assert table(RESULTS, "zh")[:3] == [
         "| 测量 | 中位数 | 最小到最大 |",
@@ -139,7 +140,7 @@ def test_the_table_is_written_by_hand_here() -> None:
         "| 原精度，一次一题 | 1,234 tokens/s | 988 到 2,000 |",
     ]
     assert table(RESULTS, "zh")[-2] == (
-        "- 生成：Some CPU，2 核，python 3.11.2、torch 2.13.0，代码 `01234567+`。"
+        "- 生成：CPU，2 核，2 线程，python 3.11.2、torch 2.13.0，代码 `01234567+`。"
     )
     assert table({}, "zh") == []
 
@@ -157,7 +158,7 @@ def test_a_readme_that_is_not_current_is_named_and_mended(
     kept = tmp_path / "results"
     kept.mkdir()
     (kept / "serve.json").write_text(
-        '{"facts": {"cpu": "C", "cores": 1, "versions": {}, "commit": "abc"},'
+        '{"facts": {"cpu": "C", "cores": 1, "threads": 1, "versions": {}, "commit": "abc"},'
         ' "answer_seconds": {"median": 1, "min": 0.5, "max": 2}}',
         encoding="utf-8",
     )

@@ -310,10 +310,11 @@ def test_what_stands_in_the_padding_does_not_matter() -> None:
         torch.testing.assert_close(after[row, pad:], before[row, pad:], rtol=0, atol=1e-5)
 
 
-def test_a_cache_that_keeps_some_rows_goes_on_as_if_they_had_been_alone() -> None:
+@pytest.mark.parametrize("kept", [[3, 1], [1, 0, 2], [0, 3, 2], [2]], ids=str)
+def test_a_cache_that_keeps_some_rows_goes_on_as_if_they_had_been_alone(kept: list[int]) -> None:
     model, ids = scaled_gpt(), random_ids(4, 11)
     cache = KVCache(model, 4, 11)
-    rows = torch.tensor([3, 1])
+    rows = torch.tensor(kept)
     with torch.no_grad():
         model(ids[:, :8], cache)
         cache.keep(rows)
