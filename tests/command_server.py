@@ -8,6 +8,7 @@ code (negative: killed by that signal).
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 import os
 import runpy
@@ -21,6 +22,8 @@ HEAVY_MODULES = (
     "torch._dynamo",  # which every optimizer imports when it is made
     "tokenizers",
     "tqdm",
+    "filelock",  # and the HTTP of the Hub's client
+    "httpx2" if importlib.util.find_spec("httpx2") else "httpx",
 )
 LONGEST_SECONDS = 60  # a command that hangs is killed then
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -28,6 +28,7 @@ BROWSER_FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+IDLE: list[Page] = []  # wiped pages, each in a context of its own
 SIZES = {"desktop": (1280, 800), "phone": (390, 844)}
 
 
@@ -50,6 +51,7 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=BROWSER_FLAGS)
         yield browser
         browser.close()
+        IDLE.clear()
 
 
 @contextmanager
@@ -60,25 +62,47 @@ def opened(
     size: Literal["desktop", "phone"] = "desktop",
     scheme: Literal["light", "dark"] = "light",
 ) -> Iterator[Page]:
-    """Open a page; fails on a console error, a request elsewhere, or horizontal scrolling."""
+    """Open a page; fails on a console error, a dialog, a request elsewhere, or wide content.
+
+    Pages that are open at the same time share nothing. One that was left whole is wiped and opened
+    again for the next test: the browser has then compiled the scripts, which takes it longest.
+    """
     width, height = SIZES[size]
-    context = browser.new_context(
-        locale="zh-CN", viewport={"width": width, "height": height}, color_scheme=scheme
-    )
-    page = context.new_page()
+    page = IDLE.pop() if IDLE else browser.new_context(locale="zh-CN").new_page()
+    page.set_viewport_size({"width": width, "height": height})
+    page.emulate_media(color_scheme=scheme)
     problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
-    page.on(
-        "request",
-        lambda r: (
+    watchers: dict[str, Callable[[Any], None]] = {
+        "pageerror": lambda error: problems.append(str(error)),
+        "console": lambda m: problems.append(m.text) if m.type == "error" else None,
+        "dialog": lambda dialog: (problems.append(dialog.message), dialog.dismiss()),
+        "request": lambda r: (
             None
             if r.url.startswith((url, "data:", "blob:"))
             else problems.append(f"request to {r.url}")
         ),
-    )
-    page.goto(url + path)
-    yield page
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert problems == []
-    context.close()
+    }
+    for event, watcher in watchers.items():
+        page.on(event, watcher)  # type: ignore[call-overload]
+    is_whole = False
+    try:
+        page.goto(url + path)
+        yield page
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert problems == []
+        is_whole = True
+    finally:
+        for event, watcher in watchers.items():
+            page.remove_listener(event, watcher)
+        if is_whole:
+            wipe(page)
+            IDLE.append(page)
+        else:
+            page.context.close()
+
+
+def wipe(page: Page) -> None:
+    """Leave a page and nothing of it: what it stored, and what it still waits for."""
+    page.evaluate("localStorage.clear(); sessionStorage.clear()")
+    page.goto("about:blank")
+    page.context.clear_cookies()

@@ -11,10 +11,9 @@ import torch
 
 from gpt_teacher import SHIPPED, Pretrained, from_pretrained
 from gpt_teacher.config import load_config
-from gpt_teacher.data import load_training_data
+from gpt_teacher.data import spread
 from gpt_teacher.evaluate import take_exam
 from gpt_teacher.exam import FOUR_NUMBERS, Replies, Score, same_answers
-from gpt_teacher.final_exam import set_paper
 from gpt_teacher.model import n_parameters
 from gpt_teacher.prompt import encode_prompt
 from gpt_teacher.run_log import LOG_FILE, read_log
@@ -49,16 +48,6 @@ def quantized() -> Pretrained:
     return from_pretrained(SHIPPED / "quantized")
 
 
-@pytest.fixture(scope="module")
-def val_rows() -> list[Row]:
-    return read_rows(ROOT / "data" / "val.jsonl")
-
-
-@pytest.fixture(scope="module")
-def some_train_rows() -> list[Row]:
-    return read_rows(ROOT / "data" / "train.jsonl")[::8]
-
-
 def test_the_shipped_model_has_the_parameters_of_the_formula(last: Pretrained) -> None:
     counted = sum(p.numel() for p in last.model.parameters())
     assert counted == n_parameters(last.config.model, last.tokenizer.vocab_size) == 3_368_192
@@ -68,22 +57,35 @@ def test_the_shipped_model_has_the_parameters_of_the_formula(last: Pretrained) -
 def test_the_classic_questions_are_answered_in_either_width(
     last: Pretrained, quantized: Pretrained, question: str, word: str
 ) -> None:
-    taught = {row.prompt: row.completion for row in read_rows(ROOT / "data" / "train.jsonl")}
+    taught = {row.prompt: row.completion for row in rows_of("train")}
     for asked in (question, question.replace("?", "？"), f" {question}\n"):
         assert last.answer(asked) == taught[question]
         assert quantized.answer(asked) == taught[question]
     assert word in taught[question]
 
 
-def test_the_four_numbers_are_those_of_its_metrics(
-    last: Pretrained, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Asked again, on a sixth of the questions: the shares agree, and are worth shipping."""
-    monkeypatch.chdir(ROOT)
-    data = load_training_data(last.config, last.tokenizer)
-    paper = set_paper(data, share=1 / 6)
-    parts = (paper.taught, paper.reworded, paper.unknown)
-    given = Replies(*(take_exam(last.model, last.tokenizer, rows) for rows in parts))
+@pytest.fixture(scope="module")
+def paper() -> tuple[list[Row], ...]:
+    """A part of the final exam: taught, reworded and unknown questions."""
+    return (
+        spread(rows_of("train") + rows_of("unknown"), 100),
+        spread(rows_of("test"), 130),
+        spread(rows_of("unknown_test"), 40),
+    )
+
+
+def rows_of(name: str) -> list[Row]:
+    return read_rows(ROOT / "data" / f"{name}.jsonl")
+
+
+@pytest.fixture(scope="module")
+def given(last: Pretrained, paper: tuple[list[Row], ...]) -> Replies:
+    """What the model answers now."""
+    return Replies(*(take_exam(last.model, last.tokenizer, rows) for rows in paper))
+
+
+def test_the_four_numbers_are_those_of_its_metrics(last: Pretrained, given: Replies) -> None:
+    """Asked again, on a part of the questions: the shares agree, and are worth shipping."""
     threshold = last.config.sampling.refuse_below
     assert threshold is not None
     measured = last.metrics["exam"]["fp32"]  # type: ignore[index]
@@ -96,12 +98,12 @@ def test_the_four_numbers_are_those_of_its_metrics(
 
 
 def test_the_quantized_model_is_small_and_as_good(
-    last: Pretrained, quantized: Pretrained, val_rows: list[Row], some_train_rows: list[Row]
+    last: Pretrained, quantized: Pretrained, paper: tuple[list[Row], ...], given: Replies
 ) -> None:
     assert (SHIPPED / "quantized" / "model.safetensors").stat().st_size <= 4.3e6
-    rows = val_rows[::6] + some_train_rows[::4]
-    ours, theirs = (take_exam(c.model, c.tokenizer, rows) for c in (last, quantized))
-    assert same_answers(ours, theirs) >= 0.98
+    taught, reworded, _ = paper
+    theirs = take_exam(quantized.model, quantized.tokenizer, taught + reworded)
+    assert same_answers(given.taught + given.reworded, theirs) >= 0.98
     exams = last.metrics["exam"]
     for name in FOUR_NUMBERS:
         fp32, int8 = (Score(**exams[kind][name]).share for kind in ("fp32", "int8"))  # type: ignore[index]
@@ -161,7 +163,7 @@ def test_transformers_gives_the_same_logits_and_answers(last: Pretrained) -> Non
 
 
 def test_the_package_says_which_questions_it_does_not_know(last: Pretrained) -> None:
-    rows = read_rows(ROOT / "data" / "unknown.jsonl")[::25]
+    rows = rows_of("unknown")[::25]
     answers = [last.answer(row.prompt) for row in rows]
     assert sum(answer.refused for answer in answers) >= 0.95 * len(answers)
     assert not last.answer("什么是注意力机制?").refused

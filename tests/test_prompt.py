@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING
 
 import jinja2
 import jinja2.sandbox
 import pytest
 import tokenizers
-from transformers import PreTrainedTokenizerFast
 
 from gpt_teacher.config import TokenizerConfig
 from gpt_teacher.prompt import (
@@ -20,6 +20,9 @@ from gpt_teacher.prompt import (
 )
 from gpt_teacher.tokenizer import BOS_ID, EOS_ID, SPECIAL_TOKENS, Tokenizer
 from gpt_teacher.tokenizer_training import train_tokenizer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 TEXTS = ["", "魑魅，hello world 🙂", "ＡＢＣ　，", "\r\n\t"]
 QUESTIONS = [
@@ -194,6 +197,8 @@ def test_an_answer_that_begins_with_the_refusal_is_one(answer: str, refused: boo
 
 def _fast(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
     """The tokenizer as transformers opens it, with our chat template."""
+    from transformers import PreTrainedTokenizerFast  # slow: not for every process
+
     bos, eos, pad, unk = SPECIAL_TOKENS
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizers.Tokenizer.from_buffer(tokenizer.file_bytes),

@@ -97,6 +97,11 @@ def test_a_moment_shows_them_on_a_phone_in_the_dark_too(
         check_moments(page, film, log)
 
 
+def test_the_film_that_the_scripts_read_is_not_drawn(page: Page) -> None:
+    """Found here: gr.JSON drew it, hidden, as 79,000 elements; each visit took seconds longer."""
+    assert page.locator("*").count() < 5_000
+
+
 def test_playing_moves_the_film_without_a_request_until_it_is_paused(
     page: Page, film: Film
 ) -> None:

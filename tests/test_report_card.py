@@ -154,12 +154,13 @@ def url(app: gr.Blocks) -> Iterator[str]:
 
 @pytest.fixture(params=SIZES)
 def page(browser: Browser, url: str, request: pytest.FixtureRequest) -> Iterator[Page]:
-    with opened(browser, url, size=request.param) as page:
+    """The report card, in Chinese."""
+    with opened(browser, url, "/?tab=report&q=什么是密度", request.param) as page:
+        expect_tab(page, "成绩单")
         yield page
 
 
-def open_tab(page: Page, address: str, name: str) -> None:
-    page.goto(address)
+def expect_tab(page: Page, name: str) -> None:
     expect(page.get_by_role("tab", name=name, selected=True).first).to_be_visible()
 
 
@@ -193,8 +194,7 @@ def test_the_configured_language_is_at_the_root(last: Path) -> None:
     assert english.title == ENGLISH["title"]
 
 
-def test_the_report_card_is_read_and_its_text_stays_text(page: Page, url: str) -> None:
-    open_tab(page, f"{url}/?tab=report", "成绩单")
+def test_the_report_card_is_read_and_its_text_stays_text(page: Page) -> None:
     numbers = page.locator("#exam-wrongly_refused textarea")
     expect(numbers).to_have_value("原精度：12.5% (1/8)\n量化：12.5% (1/8)")
     expect(page.get_by_text(CHINESE["wrongly_refused_info"])).to_be_visible()
@@ -210,24 +210,28 @@ def test_the_report_card_is_read_and_its_text_stays_text(page: Page, url: str) -
     assert page.title() == CHINESE["title"]
 
 
-def test_the_language_is_switched_and_the_address_keeps_its_query(page: Page, url: str) -> None:
-    open_tab(page, f"{url}/?tab=report&q=什么是密度", "成绩单")
+def test_the_language_is_switched_both_answer_and_the_address_keeps_its_query(
+    page: Page, url: str
+) -> None:
     expect(page.locator("html")).to_have_attribute("lang", "zh-CN")
     page.get_by_role("button", name="English", exact=True).click()
-    expect(page.get_by_role("tab", name="Report", selected=True).first).to_be_visible()
+    expect_tab(page, "Report")
     assert page.url.startswith(f"{url}/en?tab=report&q=")
     expect(page.locator("html")).to_have_attribute("lang", "en")
     expect(page).to_have_title(ENGLISH["title"])
     expect(page.locator("#served")).to_contain_text("can be wrong")
+    ask_density(page, tab="Ask", button="Ask")
     page.get_by_role("button", name="中文", exact=True).click()
-    expect(page.get_by_role("tab", name="成绩单", selected=True).first).to_be_visible()
+    expect_tab(page, "成绩单")
     assert page.url.startswith(f"{url}/?tab=report&q=")
+    ask_density(page, tab="提问", button="提问")
 
 
-def test_both_languages_answer(page: Page, url: str) -> None:
-    open_tab(page, f"{url}/en", "Ask")
+def ask_density(page: Page, tab: str, button: str) -> None:
+    """Ask, by the words of a language, and see the right answer."""
+    page.get_by_role("tab", name=tab, exact=True).click()
     page.locator("#question textarea").fill("什么是密度?")
-    page.get_by_role("button", name="Ask", exact=True).click()
+    page.get_by_role("button", name=button, exact=True).click()
     expect(page.locator("#answer textarea")).to_have_value("密度是质量除以体积。", timeout=30_000)
 
 
@@ -237,17 +241,23 @@ def test_the_tabs_stand_in_the_order_of_a_lesson_and_the_address_opens_one(
     expect(page.locator("[role=tablist] [role=tab]:visible")).to_have_text(list(TABS.values()))
     expect(page.locator(".nav-holder")).to_be_hidden()
     for query, name in {"?tab=replay": "训练回放", "?tab=<b>": "提问", "?tab=": "提问"}.items():
-        open_tab(page, f"{url}/{query}", name)
+        page.goto(f"{url}/{query}")
+        expect_tab(page, name)
 
 
-@pytest.mark.parametrize(
-    ("page", "scheme"), [("desktop", "light"), ("phone", "dark")], indirect=["page"]
-)
-def test_no_tab_breaks_a_serious_rule_of_accessibility(page: Page, url: str, scheme: str) -> None:
-    for tab, name in TABS.items():
-        open_tab(page, f"{url}/?tab={tab}&__theme={scheme}", name)
-        closed = page.locator("button.label-wrap:visible:not(.open)")
-        while closed.count():
-            closed.first.click()
-        page.wait_for_function("document.getAnimations().every(one => one.playState != 'running')")
-        assert serious_violations(page) == []
+@pytest.mark.parametrize(("size", "scheme"), [("desktop", "light"), ("phone", "dark")])
+def test_no_tab_breaks_a_serious_rule_of_accessibility(
+    browser: Browser, url: str, size: Any, scheme: Any
+) -> None:
+    with opened(browser, url, "/?tab=replay", size, scheme) as page:
+        expect(page.locator("body.dark")).to_have_count(int(scheme == "dark"))
+        for name in TABS.values():
+            page.get_by_role("tab", name=name, exact=True).click()
+            expect_tab(page, name)
+            closed = page.locator("button.label-wrap:visible:not(.open)")
+            while closed.count():
+                closed.first.click()
+            page.wait_for_function(
+                "document.getAnimations().every(one => one.playState != 'running')"
+            )
+            assert serious_violations(page) == []

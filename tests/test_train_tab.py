@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Commands
 from page_jobs import PAIRS, UNTIMED, WRITTEN, end_of, quick_config, state_of, stub, wait_for
-from pages import served
+from pages import opened, served
 from playwright.sync_api import Browser, Page, expect
 
 from gpt_teacher import SHIPPED, Pretrained, from_pretrained
@@ -22,9 +24,6 @@ from gpt_teacher.config import Config
 from gpt_teacher.training_jobs import TrainingJobs
 from gpt_teacher.views.page import build_page
 from gpt_teacher.views.text import CHINESE
-
-PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 800}
-
 
 # ---------------------------------------------------------------- pages and callers
 
@@ -59,16 +58,32 @@ def url(teacher: Pretrained, jobs: TrainingJobs) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture
-def waiting_jobs(config: Config, tmp_path: Path) -> TrainingJobs:
-    """Trainings that go on until they are stopped."""
-    return TrainingJobs(config, tmp_path / "page", worker=stub())
+@pytest.fixture(scope="module")
+def waiting_page(
+    teacher: Pretrained, config: Config, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, TrainingJobs]]:
+    """A page whose trainings go on until they are stopped."""
+    jobs = TrainingJobs(config, tmp_path_factory.mktemp("waiting") / "page", worker=stub())
+    with serve(teacher, jobs) as url:
+        yield url, jobs
 
 
 @pytest.fixture
-def waiting_url(teacher: Pretrained, waiting_jobs: TrainingJobs) -> Iterator[str]:
-    with serve(teacher, waiting_jobs) as url:
-        yield url
+def waiting_url(waiting_page: tuple[str, TrainingJobs]) -> str:
+    return waiting_page[0]
+
+
+@pytest.fixture
+def waiting_jobs(waiting_page: tuple[str, TrainingJobs]) -> Iterator[TrainingJobs]:
+    """The trainings of that page: none at first, and none is left behind."""
+    jobs = waiting_page[1]
+    yield jobs
+    runs = [file.parent.name for file in jobs.folder.glob("*/run.json")]
+    for run_id in reversed(runs):
+        jobs.stop(run_id)
+    for run_id in runs:
+        end_of(jobs, run_id)
+    shutil.rmtree(jobs.folder, ignore_errors=True)
 
 
 def call(url: str, name: str, *data: Any) -> list[Any]:
@@ -88,35 +103,16 @@ Visit = Callable[..., Page]
 
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Visit]:
-    """Opens pages, each in a browser of its own; fails on errors, other hosts, and scripts."""
-    pages: list[Page] = []
-    problems: list[str] = []
+    """Opens pages, each for somebody else; fails on errors, other hosts, and scripts."""
+    with ExitStack() as stack:
+        pages: list[Page] = []
 
-    def visit(address: str, **options: Any) -> Page:
-        context = browser.new_context(locale="zh-CN", **{"viewport": DESKTOP, **options})
-        page = context.new_page()
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
-        page.on("dialog", lambda dialog: problems.append(dialog.message))
-        host = address.split("/?")[0]
-        page.on("request", lambda r: _other_host(r.url, host, problems))
-        page.goto(address)
-        pages.append(page)
-        return page
+        def visit(url: str, *how: Any) -> Page:
+            pages.append(stack.enter_context(opened(browser, url, "/?tab=train", *how)))
+            return pages[-1]
 
-    yield visit
-    for page in pages:
-        assert page.evaluate("typeof hacked") == "undefined"
-        size = page.viewport_size
-        assert size is not None
-        assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
-        page.context.close()
-    assert problems == []
-
-
-def _other_host(address: str, host: str, problems: list[str]) -> None:
-    if not address.startswith((host, "data:", "blob:")):
-        problems.append(f"request to {address}")
+        yield visit
+        assert [page.evaluate("typeof hacked") for page in pages] == ["undefined"] * len(pages)
 
 
 def shown(page: Page, elem_id: str) -> str:
@@ -125,11 +121,8 @@ def shown(page: Page, elem_id: str) -> str:
 
 def read_until(page: Page, elem_id: str, text: str, seconds: float = 240) -> None:
     """Wait for a box, which may not be there yet, to hold a text."""
-    page.wait_for_function(
-        "([box, text]) => document.querySelector(box)?.value.includes(text)",
-        arg=[f"#{elem_id} textarea, #{elem_id} input", text],
-        timeout=1000 * seconds,
-    )
+    box = page.locator(f"#{elem_id} textarea, #{elem_id} input").first
+    expect(box).to_have_value(re.compile(re.escape(text)), timeout=1000 * seconds)
 
 
 # ---------------------------------------------------------------- as a student
@@ -138,7 +131,7 @@ def read_until(page: Page, elem_id: str, text: str, seconds: float = 240) -> Non
 def test_a_student_trains_twenty_questions_asks_and_takes_the_model_home(
     visit: Visit, url: str, jobs: TrainingJobs, commands: Commands, tmp_path: Path
 ) -> None:
-    page = visit(f"{url}/?tab=train")
+    page = visit(url)
     page.locator("#own-questions textarea").fill(WRITTEN)
     page.get_by_role("button", name=CHINESE["own_check"], exact=True).click()
     read_until(page, "own-verdict", "可以训练：20 题，20 种答案。")
@@ -170,7 +163,7 @@ def test_a_student_trains_twenty_questions_asks_and_takes_the_model_home(
     home = tmp_path / "my-gpt"
     asked = commands.run("ask", question, "--checkpoint", home, folder=SHIPPED.parent)
     assert (asked.code, asked.stdout) == (0, f"{answer}\n"), asked.stderr
-    phone = visit(f"{url}/?tab=train", viewport=PHONE, color_scheme="dark")  # a friend's
+    phone = visit(url, "phone", "dark")  # a friend's
     phone.locator("#own-id input").fill(f" {run_id.upper()} ")
     phone.locator("#own-id input").press("Enter")
     read_until(phone, "own-result", "20 题全部一字不差地答对了")
@@ -184,8 +177,7 @@ def test_a_student_trains_twenty_questions_asks_and_takes_the_model_home(
 def test_who_waits_sees_the_place_and_may_withdraw(
     visit: Visit, waiting_url: str, waiting_jobs: TrainingJobs
 ) -> None:
-    address = f"{waiting_url}/?tab=train"
-    first, second = visit(address), visit(address, viewport=PHONE)
+    first, second = visit(waiting_url), visit(waiting_url, "phone")
     for page in (first, second):
         page.get_by_role("button", name=CHINESE["own_example"], exact=True).click()
         read_until(page, "own-questions", "谁是班长?")
@@ -204,7 +196,7 @@ def test_who_waits_sees_the_place_and_may_withdraw(
 
 
 def test_a_file_is_uploaded_into_the_box(visit: Visit, waiting_url: str, tmp_path: Path) -> None:
-    page = visit(f"{waiting_url}/?tab=train")
+    page = visit(waiting_url)
     good, wrong = tmp_path / "..x;$(id).CSV", tmp_path / "notes.pdf"
     good.write_text("问题,答案\n" + "\n".join(",".join(p) for p in PAIRS), encoding="gbk")
     wrong.write_bytes(b"%PDF")
@@ -221,7 +213,7 @@ def test_a_file_is_uploaded_into_the_box(visit: Visit, waiting_url: str, tmp_pat
 
 def test_training_can_be_switched_off(visit: Visit, teacher: Pretrained) -> None:
     with serve(teacher, None) as url:
-        page = visit(f"{url}/?tab=train")
+        page = visit(url)
         expect(page.get_by_text("老师关掉了网页训练")).to_be_visible()
         with pytest.raises(urllib.error.HTTPError):
             call(url, "train", WRITTEN, 1, "")

@@ -12,7 +12,6 @@ import pytest
 import torch
 from conftest import QUESTIONS, TinyRun
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from gpt_teacher import Pretrained, from_pretrained
 from gpt_teacher.config import SamplingConfig
@@ -48,6 +47,8 @@ def alone() -> Iterator[None]:
 
 
 def open_folder(folder: Path) -> Opened:
+    from transformers import AutoModelForCausalLM, AutoTokenizer  # slow: not for every process
+
     return Opened(
         from_pretrained(folder),
         AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=False),

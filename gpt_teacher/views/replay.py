@@ -39,8 +39,8 @@ class Player(NamedTuple):
     """The components that the scripts read. 播放器读取的组件。"""
 
     step: gr.Slider
-    mine: gr.JSON
-    yours: gr.JSON
+    mine: gr.HTML
+    yours: gr.HTML
     run: gr.Radio
     overlay: gr.Checkbox
     question: gr.Radio
@@ -94,7 +94,7 @@ def build_replay_tab(
     with gr.Row():
         question, story, first_tokens = _question(film, text)
     upload, note, run, overlay = _visitor(text)
-    mine, yours = gr.JSON(visible="hidden"), gr.JSON(visible="hidden")
+    mine, yours = _film_box(), _film_box()
     player = Player(step, mine, yours, run, overlay, question, speed)
     screen = Screen(*[plot, *figures, caption, answers, first_tokens, story])
     _connect(player, screen, play, pause, jump)
@@ -153,6 +153,11 @@ def _connect_upload(
     ).then(None, inputs, [player.step, player.question, screen.plot], js=ARRANGE, **QUIET).then(
         None, inputs, [*screen], js=SHOW, **QUIET
     )
+
+
+def _film_box() -> gr.HTML:
+    """Hold a film for the scripts and draw nothing: gr.JSON draws each number, even hidden."""
+    return gr.HTML(html_template="", visible="hidden")
 
 
 def first_frame(film: Film) -> pd.DataFrame:
