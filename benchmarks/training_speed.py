@@ -159,7 +159,7 @@ class Trained:
             "evaluation_percent": round(100 * self.evaluation_share(), 1),
             "gflops": round(gflops, 1),
             "matrix_gflops": round(peak, 1),
-            "share_of_float32_peak": round(gflops / float32_peak, 3),
+            "percent_of_peak": round(100 * gflops / float32_peak, 1),  # of float32
             "peak_memory_mb": peak_memory(self.precision),
         }
 
@@ -219,7 +219,7 @@ def print_table(result: Json, ratio: float) -> None:
             ("update", f"{one['update_ms']['median']} ms ({parts})"),
             ("evaluations", f"{one['evaluation_percent']} % of a run"),
             ("matrix products", f"{one['gflops']} GFLOP/s, alone {one['matrix_gflops']}"),
-            ("of the float32 peak", f"{one['share_of_float32_peak']:.0%}"),
+            ("of the float32 peak", f"{one['percent_of_peak']} %"),
             ("peak memory", f"{one['peak_memory_mb']} MB"),
         ]
         show(f"training in {precision}", rows)

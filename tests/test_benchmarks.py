@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
+import torch
 
 from benchmarks import readme
 from benchmarks.common import ROOT, held_out_questions, summary
 from benchmarks.generate import Round, describe
+from benchmarks.original_recipe import OriginalRecipe
+from benchmarks.quality import like_the_original
 from benchmarks.readme import BEGIN, END, number, read_results, table, with_table
+from benchmarks.sizes import SIZES, VOCABULARY, figures
+from benchmarks.sizes_table import sizes_table
+from benchmarks.training_speed import PARTS, Trained
 from benchmarks.ways import Question, llama_cpp, until_end
-from gpt_teacher.text_files import read_rows
-from gpt_teacher.tokenizer import EOS_ID
+from gpt_teacher.config import ModelConfig, load_config
+from gpt_teacher.model import GPT, n_parameters
+from gpt_teacher.prompt import Example
+from gpt_teacher.questions import QuestionBatches
+from gpt_teacher.text_files import Row, read_rows
+from gpt_teacher.tokenizer import EOS_ID, PAD_ID, load_tokenizer
 
 FACTS = {
     "cpu": "CPU",
@@ -162,7 +173,8 @@ def test_a_readme_that_is_not_current_is_named_and_mended(
         ' "answer_seconds": {"median": 1, "min": 0.5, "max": 2}}',
         encoding="utf-8",
     )
-    for name in readme.READMES:
+    (tmp_path / "docs").mkdir()
+    for name in readme.READMES | readme.GUIDES:
         (tmp_path / name).write_text(f"{BEGIN}\n{END}\n", encoding="utf-8")
     monkeypatch.setattr(readme, "ROOT", tmp_path)
     monkeypatch.setattr(readme, "RESULTS", kept)
@@ -183,3 +195,97 @@ def test_a_readme_that_is_not_current_is_named_and_mended(
 def test_the_readmes_show_the_results_that_are_kept(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     assert with_table(text, table(read_results(readme.RESULTS), readme.READMES[name])) == text
+
+
+# ---------------------------------------------------------------- sizes
+
+
+@pytest.mark.parametrize("name", readme.GUIDES)
+def test_the_guides_show_the_sizes_that_are_kept(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    lines = sizes_table(read_results(readme.RESULTS), readme.GUIDES[name])
+    assert with_table(text, lines) == text
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_a_size_has_about_the_parameters_of_its_name(name: str) -> None:
+    config = load_config(ROOT / "config.yaml", list(SIZES[name]))
+    n = n_parameters(config.model, VOCABULARY)
+    assert n == pytest.approx(1e6 * float(name.removesuffix("M")), rel=0.1)
+    assert n == sum(p.numel() for p in GPT(config.model, VOCABULARY).parameters())
+
+
+def test_the_line_of_a_size_is_computed_by_hand() -> None:
+    """1,536 tokens in half a second, 1,400 updates: 11.7 minutes; 6 x 3,368,192 x 1,536 x 1,400
+    operations at 124.8 TFLOP/s: 0.35 s."""
+    config = load_config(ROOT / "config.yaml", ["training.max_steps=1400"])
+    line = figures(config, VOCABULARY, 1536, 0.5, "float32")
+    memory = line.pop("memory_mb")
+    assert line == {
+        "parameters": 3_368_192,
+        "precision": "float32",
+        "tokens_per_second": 3072,
+        "update_ms": 500.0,
+        "minutes_computed": 11.7,
+        "gpu_seconds_computed": 0.3,
+    }
+    shown = sizes_table(
+        {"sizes": {"facts": FACTS, "sizes": {"3.37M": {**line, "memory_mb": 612}}}}, "en"
+    )
+    assert memory is not None
+    assert shown[2:] == [
+        "| 3.37M | (default) | 3,368,192 | 3,072 | 612 MB | 11.7 min | 0.3 s |",
+        "",
+        "Measured on CPU, 2 cores, float32.",
+    ]
+
+
+# ---------------------------------------------------------------- the original recipe
+
+
+def test_our_file_has_the_shape_of_the_original() -> None:
+    rows = like_the_original()
+    assert len(rows) == 510
+    assert len({row.prompt for row in rows}) == len({row.completion for row in rows}) == 61
+
+
+def test_the_original_recipe_fills_up_to_128_and_learns_answers_only() -> None:
+    torch.manual_seed(0)
+    config = ModelConfig(n_layer=1, n_head=2, n_embd=16, seq_len=128)
+    example = Example([0, 7, 8, 9, 10, 1], n_prompt=3)
+    recipe = OriginalRecipe(GPT(config, 12), [example], seed=1)
+    input_ids, targets = recipe._micro_batch()
+    assert input_ids.shape == targets.shape == (4, 128)
+    assert input_ids[2].tolist() == [0, 7, 8, 9, 10] + [PAD_ID] * 123
+    assert targets[2].tolist() == [-100, -100, 9, 10, 1] + [-100] * 123
+    first, rates = recipe.update(), [group["lr"] for group in recipe._optimizer.param_groups]
+    assert first == pytest.approx(math.log(12), rel=0.05)
+    assert rates == [pytest.approx(3e-4 / 5)]
+    assert min(recipe.update() for _ in range(30)) < first
+
+
+# ---------------------------------------------------------------- where the time goes
+
+
+def test_the_parts_of_an_update_are_timed_and_nothing_stays_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(ROOT)
+    small = ["model.n_layer=1", "model.n_embd=32", "training.batch_size=4"]
+    config = load_config(ROOT / "config.yaml", small)
+    tokenizer = load_tokenizer(ROOT / config.tokenizer.path, config.tokenizer)
+    rows = [Row("什么是密度?", "密度是质量除以体积。", 1)] * 4
+    data = SimpleNamespace(batches=QuestionBatches(rows, [], tokenizer, config))
+    one = Trained("float32", config, tokenizer, data)  # type: ignore[arg-type]
+    backward, step = torch.Tensor.backward, one.optimizer.step
+    seconds, n_tokens, flops = one.update()
+    assert set(seconds) == set(PARTS)
+    assert min(seconds.values()) > 0
+    assert n_tokens == sum(int((b.input_ids != PAD_ID).sum()) for b in one.batches(0))
+    n_read = sum(b.input_ids.numel() for b in one.batches(0))
+    products = (
+        12 * 32 * 32 * n_read
+    )  # of the block's matrices; attention and the output come on top
+    assert flops > 3 * 2 * products  # forward, and twice as much backward
+    assert torch.Tensor.backward is backward
+    assert one.optimizer.step == step

@@ -46,7 +46,7 @@ def test_every_command_has_a_place_in_the_readme(name: str) -> None:
 @pytest.mark.parametrize("name", PAGES)
 def test_every_option_of_a_page_is_an_option_of_its_command(name: str) -> None:
     shared = ["scripts/command_line", "scripts/sampling_options", "scripts/model_options"]
-    for module, rest in re.findall(r"python -m (scripts\.\w+)([^\n`#]*)", _read(name)):
+    for module, rest in re.findall(r"python -m (scripts\.\w+)([^\n`#&]*)", _read(name)):
         files = [module.replace(".", "/"), *shared]
         source = "".join(_read(f"{file}.py") for file in files)
         for option in re.findall(r"--[a-z-]+", rest):
