@@ -19,6 +19,7 @@ ROWS = [
     ["tokenizer_training", "transformers_files", "prompt", "loss", "optim", "quantize", "tables"],
     ["batches", "noise", "corpus", "checkpoint", "exam", "look_alikes", "data_counts", "decoder"],
     ["questions", "plain_text", "sampler", "data_check", "dataset_card", "similar"],
+    ["batched_answers"],
     ["data", "own_questions", "word_chain", "attention_maps", "parameter_count"],
     ["evaluate"],
     ["final_exam", "trainer"],
