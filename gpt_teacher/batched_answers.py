@@ -102,9 +102,9 @@ class Rows:
     """Keys and values of sequences of different lengths, each from the left. 各行的键值缓存。"""
 
     def __init__(self, model: GPT, dtype: torch.dtype) -> None:
-        """Reserve room; the system gives memory to what is written only. 预留空间。"""
+        """Reserve room for one row; more is made when more is needed. 预留空间。"""
         config = model.config
-        shape = (config.n_layer, MAX_ROWS, config.n_head, config.seq_len, config.head_dim)
+        shape = (config.n_layer, 1, config.n_head, config.seq_len, config.head_dim)
         self.keys = torch.zeros(shape, dtype=dtype, device=model.device)
         self.values = torch.zeros(shape, dtype=dtype, device=model.device)
         self.at(torch.zeros(1, dtype=torch.long), 1)
@@ -117,12 +117,15 @@ class Rows:
     def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Store k and v (B, H, 1, D) and return all up to the longest row (B, H, P, D). 追加。"""
         n, rows, at = k.size(0), self._rows, self._positions
-        keys, values = self.keys[layer], self.values[layer]  # (MAX_ROWS, H, seq_len, D)
+        keys, values = self.keys[layer], self.values[layer]  # (rows reserved, H, seq_len, D)
         keys[rows, :, at], values[rows, :, at] = k[:, :, 0], v[:, :, 0]
         return keys[:n, :, : self._longest], values[:n, :, : self._longest]
 
     def put(self, row: int, cache: KVCache, source: int, length: int) -> None:
         """Take over the first tokens of a row that the model has read. 接收读过的提问。"""
+        while row >= self.keys.size(1):  # twice as many, those that are added all zeros
+            self.keys = torch.cat((self.keys, torch.zeros_like(self.keys)), dim=1)
+            self.values = torch.cat((self.values, torch.zeros_like(self.values)), dim=1)
         for layer, (keys, values) in enumerate(zip(cache.keys, cache.values, strict=True)):
             self.keys[layer, row, :, :length] = keys[source, :, :length].to(self.keys.dtype)
             self.values[layer, row, :, :length] = values[source, :, :length].to(self.keys.dtype)
@@ -261,7 +264,8 @@ class Batcher:
         with self._lock:
             self._batch = self._batch or Batch(self._model)
             if not self._is_decoding:
-                threading.Thread(target=self._decode, args=(self._batch,), daemon=True).start()
+                # No daemon: a program that ends waits for the last answers, seconds at most.
+                threading.Thread(target=self._decode, args=(self._batch,)).start()
                 self._is_decoding = True
             self._waiting.append(asked)
         return asked

@@ -139,7 +139,7 @@ def test_threads_and_rows_are_gone_when_nobody_waits(teacher: Pretrained) -> Non
             one.give_up()
         assert asks[0].wait(60)
         for thread in threading.enumerate():
-            if thread.daemon and "_decode" in thread.name:
+            if "_decode" in thread.name:
                 thread.join(60)
         assert batcher.n_askers == 0
         assert threading.active_count() == before
