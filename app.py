@@ -20,6 +20,8 @@ def main() -> int:
     config = read_config(arguments)
     print("正在启动 / starting …", file=sys.stderr)
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
+    os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")  # a summary of all events
+    os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")  # so far, made after each: for none
     os.environ.setdefault("GRADIO_TEMP_DIR", str(Path("runs/gradio").resolve()))  # uploads
     from gpt_teacher.views.zero_gpu import prepare_zero_gpu
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import subprocess
@@ -23,9 +24,21 @@ LONGEST_SECONDS = 120.0  # for one answer
 class Served:
     """A running app. 运行中的网页。"""
 
-    def __init__(self, process: subprocess.Popen[str], url: str, start_seconds: float) -> None:
-        """Keep the process, its address, and how long it took to come up. 记录。"""
+    def __init__(
+        self, process: subprocess.Popen[str], url: str, start_seconds: float, folder: Path
+    ) -> None:
+        """Keep the process, its address, the time to come up, and its folder. 记录。"""
         self.process, self.url, self.start_seconds = process, url, start_seconds
+        self.folder = folder
+
+    def cpu_seconds(self) -> float:
+        """Return how long its threads have computed, for all of them; NaN if unknown. 计算时间。"""
+        try:
+            stat = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="utf-8")
+        except OSError:
+            return math.nan
+        user, system = stat.rsplit(") ", 1)[1].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
     def memory_mb(self) -> float | None:
         """Return its resident memory; None where the system does not say. 占用内存。"""
@@ -67,7 +80,7 @@ def app() -> Iterator[Served]:
         try:
             url = _address(process)
             urllib.request.urlopen(url, timeout=UP_SECONDS).read()
-            yield Served(process, url, time.perf_counter() - started_at)
+            yield Served(process, url, time.perf_counter() - started_at, Path(folder))
         finally:
             process.terminate()
             process.wait()

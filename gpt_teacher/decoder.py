@@ -10,7 +10,7 @@ its matrices are a quarter of the bytes to read, the rest is float32.
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
 import torch
@@ -85,6 +85,13 @@ class Layer(NamedTuple):
     down: Linear  # 4C -> C
 
 
+class Cache(Protocol):
+    """Where keys and values are kept: KVCache, or rows of different lengths. 缓存。"""
+
+    def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Store k and v (B, H, 1, D) and return all so far (B, H, P, D). 追加。"""
+
+
 class Decoder:
     """The next token's logits, from one id of each sequence and the cache. 单步解码器。"""
 
@@ -130,6 +137,12 @@ class Decoder:
             positions = positions - n_pad
             keys = torch.arange(at + 1, device=ids.device)
             mask = (keys >= n_pad[:, None])[:, None, None]  # (B, 1, 1, P)
+        logits = self.step(ids, positions, mask, cache)
+        cache.length = at + 1
+        return logits
+
+    def step(self, ids: Tensor, positions: Tensor, mask: Tensor | None, cache: Cache) -> Tensor:
+        """Return logits (B, V) after ids (B,) at positions (B,); mask (B, 1, 1, P). 一步。"""
         x = self._embedding[ids]  # (B, C)
         if self._positions is not None:
             x = x + self._positions[positions]
@@ -138,20 +151,18 @@ class Decoder:
             qkv = layer.qkv(layer.attention_norm(x))  # (B, 3C)
             x = x + layer.out(self._attention(qkv, number, cache, turns, mask))
             x = x + layer.down(F.silu(layer.up(layer.mlp_norm(x))))
-        cache.length = at + 1
         return F.linear(self._norm(x), self._embedding).float()  # (B, V)
 
     def _attention(
-        self, qkv: Tensor, layer: int, cache: KVCache, turns: Tensor | None, mask: Tensor | None
+        self, qkv: Tensor, layer: int, cache: Cache, turns: Tensor | None, mask: Tensor | None
     ) -> Tensor:
         """Gather from the tokens so far: (B, 3C) -> (B, C). 注意力。"""
-        H, D, at = self._n_head, self._head_dim, cache.length
+        H, D = self._n_head, self._head_dim
         heads = qkv.view(-1, 3 * H, D)
         qk, v = heads[:, : 2 * H], heads[:, 2 * H :]  # (B, 2H, D), (B, H, D)
         if turns is not None:
             qk = torch.addcmul(qk * turns[0], qk.roll(D // 2, dims=-1), turns[1])
-        cache.keys[layer][:, :, at], cache.values[layer][:, :, at] = qk[:, H:], v
-        keys, values = cache.keys[layer][:, :, : at + 1], cache.values[layer][:, :, : at + 1]
+        keys, values = cache.append(layer, qk[:, H:, None], v[:, :, None])  # (B, H, P, D)
         q = qk[:, :H, None]  # (B, H, 1, D)
         y = F.scaled_dot_product_attention(q, keys, values, mask, scale=1.0)  # (B, H, 1, D)
         return y.reshape(-1, H * D)

@@ -150,6 +150,26 @@ def choose(logits: Tensor, settings: SamplingConfig, random: list[torch.Generato
     return torch.searchsorted(cumulative, points, right=True)[:, 0].clamp(max=logits.size(-1) - 1)
 
 
+def pick(
+    logits: Tensor,
+    n_new: int,
+    settings: SamplingConfig,
+    random: list[torch.Generator],
+    seen: Tensor,
+    never_first: tuple[int, ...] = (),
+) -> tuple[Tensor, Tensor]:
+    """Return new token number n_new of each row, and how sure the model is (B,), (B,). 选词元。
+
+    Logits (B, V) are changed in place; seen (B, V) as in penalise_repetition.
+    """
+    probabilities = logits.softmax(dim=-1)  # (B, V)
+    forbid(logits, n_new, settings, never_first)
+    if settings.repetition_penalty != 1:
+        logits = penalise_repetition(logits, seen, settings.repetition_penalty)
+    chosen = choose(logits, settings, random)  # (B,)
+    return chosen, probabilities.gather(-1, chosen[:, None])[:, 0]
+
+
 # ---------------------------------------------------------------- generation
 
 
@@ -167,7 +187,7 @@ def generate(
     too. No answer begins with a token of never_first. Raises PromptError if a prompt leaves no room
     for an answer.
     """
-    _check_prompts(model, prompts)
+    check_prompts(model, prompts)
     longest, seq_len = max(map(len, prompts)), model.config.seq_len
     padding = [longest - len(prompt) for prompt in prompts]  # on the left of each row
     padded = [[PAD_ID] * pad + p for pad, p in zip(padding, prompts, strict=True)]
@@ -179,13 +199,8 @@ def generate(
     rows, seen = list(range(len(prompts))), torch.zeros_like(logits, dtype=torch.bool)
     random = [torch.Generator().manual_seed(settings.seed) for _ in rows]
     for n_new in range(settings.max_new_tokens):
-        probabilities = logits.softmax(dim=-1)  # (B, V)
-        forbid(logits, n_new, settings, never_first)
-        if settings.repetition_penalty != 1:
-            logits = penalise_repetition(logits, seen, settings.repetition_penalty)
-        chosen = choose(logits, settings, random)  # (B,)
-        sure = probabilities.gather(-1, chosen[:, None])[:, 0].tolist()
-        tokens = [Token(*t) for t in zip(rows, chosen.tolist(), sure, strict=True)]
+        chosen, sure = pick(logits, n_new, settings, random, seen, never_first)  # (B,), (B,)
+        tokens = [Token(*t) for t in zip(rows, chosen.tolist(), sure.tolist(), strict=True)]
         yield [token for token in tokens if token.row not in finished]
         full = [cache.length - padding[row] >= seq_len for row in rows]  # no room for one more
         finished.update(token.row for token in tokens if token.token_id == EOS_ID)
@@ -211,7 +226,8 @@ def _closed_up(going: list[int]) -> list[int]:
     return [i if i in staying else last.pop() for i in range(n)]
 
 
-def _check_prompts(model: GPT, prompts: list[list[int]]) -> None:
+def check_prompts(model: GPT, prompts: list[list[int]]) -> None:
+    """Raise PromptError if one leaves no room for an answer. 检查提问的长度。"""
     limit = model.config.seq_len - 1  # room for at least one token of answer
     longest = max(map(len, prompts))
     if longest > limit:
@@ -223,7 +239,7 @@ def _check_prompts(model: GPT, prompts: list[list[int]]) -> None:
 
 def check_question(model: GPT, tokenizer: Tokenizer, question: str) -> None:
     """Raise PromptError if a question does not fit the context. 检查问题的长度。"""
-    _check_prompts(model, [encode_prompt(tokenizer, question)])
+    check_prompts(model, [encode_prompt(tokenizer, question)])
 
 
 def never_first_tokens(tokenizer: Tokenizer, settings: SamplingConfig) -> tuple[int, ...]:
@@ -231,10 +247,11 @@ def never_first_tokens(tokenizer: Tokenizer, settings: SamplingConfig) -> tuple[
     return () if settings.refusal else tuple(tokenizer.encode(REFUSAL)[:1])
 
 
-class _Growing:
+class GrowingAnswer:
     """The answer of one row while its tokens come in. 正在生成的回答。"""
 
     def __init__(self, tokenizer: Tokenizer, settings: SamplingConfig, clean: bool) -> None:
+        """Begin with no token; clean = without punctuation at the beginning. 从空开始。"""
         self._tokenizer, self._stop, self._clean = tokenizer, settings.stop, clean
         self._refuse_below = (settings.refuse_below or 0.0) if settings.refusal else 0.0
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
@@ -243,6 +260,7 @@ class _Growing:
         self.reason: FinishReason = ""
 
     def push(self, token: Token) -> None:
+        """Add a token; `reason` then says whether the answer ends with it. 加一个词元。"""
         self._tokens.append(token)
         if token.probability < self._refuse_below:
             self.reason = "unsure"
@@ -256,6 +274,7 @@ class _Growing:
             self._text, self.reason = self._text[: min(found)], "stop"
 
     def finish(self) -> Answer:
+        """Return the whole answer, when no token follows. 完整的回答。"""
         self.reason = self.reason or "length"
         if self.reason not in ("stop", "unsure"):
             self._text += self._decoder.decode(b"", final=True)
@@ -286,7 +305,7 @@ def _grow(
     clean: bool,
 ) -> Iterator[Answer]:
     """Yield the answer each time its text grows, then the finished one. 逐步给出回答。"""
-    growing, finished, shown = _Growing(tokenizer, settings, clean), set[int](), ""
+    growing, finished, shown = GrowingAnswer(tokenizer, settings, clean), set[int](), ""
     never_first = never_first_tokens(tokenizer, settings)
     for tokens in generate(model, [prompt_ids], settings, finished, never_first):
         growing.push(tokens[0])
@@ -340,7 +359,7 @@ def answers(
     done: dict[int, Answer] = {}
     for start in range(0, len(by_length), BATCH_SIZE):
         batch = by_length[start : start + BATCH_SIZE]
-        growing = [_Growing(tokenizer, settings, clean) for _ in batch]
+        growing = [GrowingAnswer(tokenizer, settings, clean) for _ in batch]
         finished: set[int] = set()
         for tokens in generate(model, [prompts[i] for i in batch], settings, finished, never_first):
             for token in tokens:
@@ -353,6 +372,6 @@ def answers(
 @torch.inference_mode()
 def next_token_probabilities(model: GPT, ids: list[int]) -> Tensor:
     """Return the probability of each token to come next (V,). 下一词元的概率。"""
-    _check_prompts(model, [ids])
+    check_prompts(model, [ids])
     hidden = model.hidden_states(torch.tensor([ids], device=model.device))
     return model.lm_head(hidden[0, -1]).float().softmax(dim=-1)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import pytest
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
+os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = "1000000"  # as app.py has it
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 

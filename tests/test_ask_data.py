@@ -6,20 +6,20 @@ import json
 import math
 import pickle
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from conftest import TinyRun
 
 from gpt_teacher import SHIPPED, Pretrained, from_pretrained
+from gpt_teacher.batched_answers import Batcher
 from gpt_teacher.config import SamplingConfig
 from gpt_teacher.errors import ConfigError, PromptError
 from gpt_teacher.sampler import Answer, Token
 from gpt_teacher.text_files import read_rows
 from gpt_teacher.tokenizer import EOS_ID, Tokenizer
 from gpt_teacher.views.answering import MAX_REMEMBERED, Answerer, Timed, side_by_side
-from gpt_teacher.views.ask import paced, shown, stream_answers
+from gpt_teacher.views.ask import SHOWN_EVERY_SECONDS, pace, shown, stream_answers
 from gpt_teacher.views.coloured import Piece, band_names, coloured, pieces
 from gpt_teacher.views.examples import MAX_EXAMPLE_CHARACTERS, N_EXAMPLES, example_questions
 from gpt_teacher.views.settings import LIMITS, sampling_settings
@@ -29,6 +29,14 @@ from scripts.page_models import open_twin
 
 ATTENTION = "什么是注意力机制?"
 GREEDY = SamplingConfig()
+
+
+def replies(
+    answerer: Answerer, question: str = ATTENTION, settings: SamplingConfig = GREEDY
+) -> list[Timed]:
+    """All that the page is shown, without a pause."""
+    rows = side_by_side([answerer], question, settings, lambda: 0.005)
+    return [timed for row in rows for timed in row if timed is not None]
 
 
 @pytest.fixture(scope="module")
@@ -118,9 +126,10 @@ def test_an_answer_knows_its_tokens(teacher: Pretrained) -> None:
 
 
 def test_the_tokens_of_an_answer_stay_as_they_were_while_it_grows(teacher: Pretrained) -> None:
-    grown = [timed.answer for timed in Answerer(teacher).stream(ATTENTION, GREEDY)]
+    grown = [timed.answer for timed in replies(Answerer(teacher))]
     lengths = [len(answer.tokens) for answer in grown]
-    assert lengths == sorted(set(lengths))
+    assert lengths == sorted(lengths)
+    assert len(set(lengths)) > 5
     assert all(a.tokens == grown[-1].tokens[: len(a.tokens)] for a in grown)
 
 
@@ -238,72 +247,49 @@ def test_on_a_space_a_link_leads_to_the_space() -> None:
 
 def test_a_question_asked_again_is_remembered_with_the_time_it_took(teacher: Pretrained) -> None:
     answerer = Answerer(teacher)
-    first = list(answerer.stream(ATTENTION, GREEDY))
+    first = replies(answerer)
     assert len(first) > 5
     assert not any(timed.remembered for timed in first)
-    again = list(answerer.stream("什么是 注意力机制？", GREEDY))  # reads the same
+    again = replies(answerer, "什么是 注意力机制？")  # reads the same
     assert again == [first[-1]._replace(remembered=True)]
-    other = list(answerer.stream(ATTENTION, SamplingConfig(temperature=0.5)))
+    other = replies(answerer, settings=SamplingConfig(temperature=0.5))
     assert not other[-1].remembered
 
 
-def test_an_answer_that_was_stopped_is_not_remembered(teacher: Pretrained) -> None:
+def test_an_answer_that_was_stopped_is_given_up_and_not_remembered(teacher: Pretrained) -> None:
     answerer = Answerer(teacher)
-    stream = answerer.stream(ATTENTION, GREEDY)
+    stream = side_by_side([answerer], ATTENTION, GREEDY, lambda: 0.005)
     next(stream)
     stream.close()
-    assert len(list(answerer.stream(ATTENTION, GREEDY))) > 5
+    again = replies(answerer)
+    assert not again[-1].remembered
+    assert answerer.batcher.n_askers <= 1  # the last row is about to be freed
 
 
-def test_only_so_many_answers_are_remembered(
-    teacher: Pretrained, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def at_once(*_: object) -> Iterator[Answer]:
-        yield Answer("好", (Token(0, 5, 0.9),), "eos")
-
-    monkeypatch.setattr("gpt_teacher.views.answering.answer", at_once)
+def test_only_so_many_answers_are_remembered(teacher: Pretrained) -> None:
     answerer = Answerer(teacher)
+    timed = Timed(Answer("好", (Token(0, 5, 0.9),), "eos"), 0.1)
     for number in range(MAX_REMEMBERED + 1):
-        list(answerer.stream(str(number), GREEDY))
-    assert not list(answerer.stream("0", GREEDY))[-1].remembered
-    assert list(answerer.stream(str(MAX_REMEMBERED), GREEDY))[-1].remembered
+        answerer.remember(str(number), GREEDY, timed)
+    assert replies(answerer, str(MAX_REMEMBERED)) == [timed._replace(remembered=True)]
+    assert not replies(answerer, "0")[-1].remembered
 
 
-def test_the_time_of_others_is_not_counted(
-    teacher: Pretrained, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two models side by side: each is timed for its own work only."""
-    now = [0.0]
-
-    def in_two_seconds(*_: object) -> Iterator[Answer]:
-        for n in (1, 2):
-            now[0] += 1.0
-            yield Answer("好" * n, (Token(0, 5, 0.9),) * n, "eos" if n == 2 else "")
-
-    monkeypatch.setattr("gpt_teacher.views.answering.answer", in_two_seconds)
-    monkeypatch.setattr("gpt_teacher.views.answering.time.perf_counter", lambda: now[0])
-    streams = [Answerer(teacher).stream("a", GREEDY) for _ in range(3)]
-    *_, last = side_by_side(streams)
-    assert [timed.seconds for timed in last if timed] == [2.0, 2.0, 2.0]
-    assert [timed.tokens_per_second for timed in last if timed] == [1.0, 1.0, 1.0]
+def test_side_by_side_the_answer_that_is_known_waits_for_the_other(teacher: Pretrained) -> None:
+    knows, learns = Answerer(teacher), Answerer(teacher)
+    replies(knows)
+    rows = list(side_by_side([knows, learns], ATTENTION, GREEDY, lambda: 0.005))
+    assert len(rows) > 5
+    assert all(left is not None and left.remembered for left, _ in rows)
+    grown = [right for _, right in rows if right is not None]
+    assert [timed.seconds for timed in grown] == sorted(timed.seconds for timed in grown)
+    assert grown[-1].answer == teacher.answer(ATTENTION)
+    assert not any(timed.remembered for timed in grown)
 
 
-def test_side_by_side_the_shorter_answer_waits_for_the_longer() -> None:
-    def numbers(n: int) -> Iterator[Timed]:
-        return (Timed(Answer(str(i), (), ""), 0.0) for i in range(n))
-
-    rows = list(side_by_side([numbers(1), numbers(3)]))
-    assert [[str(t.answer) if t else None for t in row] for row in rows] == [
-        ["0", "0"],
-        ["0", "1"],
-        ["0", "2"],
-    ]
-    assert list(side_by_side([numbers(0), numbers(0)])) == []
-
-
-def test_a_question_that_is_too_long_raises_at_its_first_token(teacher: Pretrained) -> None:
+def test_a_question_that_is_too_long_raises_at_once(teacher: Pretrained) -> None:
     with pytest.raises(PromptError):
-        next(Answerer(teacher).stream("长" * 400, GREEDY))
+        replies(Answerer(teacher), "长" * 400)
 
 
 @pytest.fixture
@@ -363,8 +349,12 @@ def test_every_limit_holds_its_default() -> None:
         assert limits.low <= getattr(defaults, key) <= limits.high, key
 
 
-def test_updates_are_paced_and_the_last_one_always_comes() -> None:
-    now = iter([0.0, 0.0, 0.03, 0.06, 0.10, 0.10, 0.13])  # two looks at the clock for what is shown
-    assert list(paced(iter("abcde"), 0.08, lambda: next(now))) == ["a", "d", "e"]
-    assert list(paced(iter("ab"), 0.0)) == ["a", "b"]
-    assert list(paced(iter(""), 0.08)) == []
+def test_the_more_are_waiting_the_rarer_the_updates(
+    teacher: Pretrained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = {}
+    for n_askers in (0, 1, 30):
+        monkeypatch.setattr(Batcher, "n_askers", n_askers)
+        waiting[n_askers] = pace([Answerer(teacher)])
+    assert waiting[0] == waiting[1] == SHOWN_EVERY_SECONDS
+    assert 0.5 < waiting[30] < 1.5

@@ -12,10 +12,10 @@ from gradio_client import Client
 from pages import opened, served
 from playwright.sync_api import Browser, Page, expect
 
-import gpt_teacher.views.answering
+import gpt_teacher.batched_answers
 from gpt_teacher import SHIPPED, Pretrained, from_pretrained
+from gpt_teacher.batched_answers import Asked
 from gpt_teacher.config import SamplingConfig
-from gpt_teacher.sampler import Answer, answer
 from gpt_teacher.views.coloured import band_names
 from gpt_teacher.views.examples import example_questions
 from gpt_teacher.views.page import build_page
@@ -28,19 +28,18 @@ BABBLE = (2.0, 0, 1.0, 1.0, 100, "", SLOW_SEED, False)  # a long answer
 given_up: list[bool] = []  # for each slow answer: was it given up before its end?
 
 
-def slow_answer(model: Any, tokenizer: Any, question: str, settings: Any) -> Iterator[Answer]:
-    """Answer as ever, but slowly if the seed says so."""
-    if settings.seed != SLOW_SEED:
-        yield from answer(model, tokenizer, question, settings)
-        return
-    finished = False
-    try:
-        for growing in answer(model, tokenizer, question, settings):
+class SlowAsked(Asked):
+    """A question that is answered as ever, but slowly if the seed says so."""
+
+    def take(self, *token: Any) -> None:
+        if self.settings.seed == SLOW_SEED:
             time.sleep(SLOW_SECONDS)
-            yield growing
-        finished = True
-    finally:
-        given_up.append(not finished)
+        super().take(*token)
+
+    def give_up(self) -> None:
+        if self.settings.seed == SLOW_SEED:
+            given_up.append(not self.ended.is_set())
+        super().give_up()
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +55,7 @@ def quantized() -> Pretrained:
 @pytest.fixture(scope="module")
 def url(teacher: Pretrained, quantized: Pretrained) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gpt_teacher.views.answering, "answer", slow_answer)
+        patch.setattr(gpt_teacher.batched_answers, "Asked", SlowAsked)
         with served(build_page(teacher, None, "zh", quantized)) as url:
             yield url
 

@@ -29,6 +29,7 @@ ROWS = [
         "decoder",
     ],
     ["questions", "plain_text", "sampler", "data_check", "dataset_card", "similar"],
+    ["batched_answers"],
     ["data", "own_questions", "word_chain", "attention_maps", "parameter_count"],
     ["evaluate"],
     ["final_exam", "trainer"],

@@ -5,15 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from gpt_teacher import Pretrained
+from gpt_teacher.batched_answers import Asked, Batcher
 from gpt_teacher.config import SamplingConfig
 from gpt_teacher.prompt import normalise
-from gpt_teacher.sampler import Answer, answer
+from gpt_teacher.sampler import Answer
 
 MAX_REMEMBERED = 256  # answers of a page: a class asks the same questions
+Key = tuple[str, SamplingConfig]
 
 
 class Timed(NamedTuple):
@@ -29,6 +31,34 @@ class Timed(NamedTuple):
         return self.answer.n_tokens / self.seconds if self.seconds > 0 else 0.0
 
 
+class Reply:
+    """The reply of one model to one question: growing, or remembered. 一个模型的回复。"""
+
+    def __init__(self, asked: Asked | None, known: Timed | None = None) -> None:
+        """Take a question of the batch, or the whole answer. 两者之一。"""
+        self._asked, self._known = asked, known
+
+    def latest(self) -> Timed | None:
+        """Return what there is by now. 目前的回答。"""
+        if self._asked is None or self._asked.latest is None:
+            return self._known
+        return Timed(self._asked.latest, self._asked.seconds)
+
+    def wait_for_words(self) -> None:
+        """Wait until there is something to read. 等第一个字。"""
+        if self._asked is not None:
+            self._asked.begun.wait()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the end, at most so long; tell whether it has come. 等待结束。"""
+        return self._asked is None or self._asked.wait(seconds)
+
+    def give_up(self) -> None:
+        """Want no more of it. 放弃。"""
+        if self._asked is not None:
+            self._asked.give_up()
+
+
 class Answerer:
     """Answers questions with one model; the same question with the same settings once. 答题者。
 
@@ -38,45 +68,58 @@ class Answerer:
     def __init__(self, teacher: Pretrained) -> None:
         """Take the model. 选定模型。"""
         self.teacher = teacher
-        self._remembered: OrderedDict[tuple[str, SamplingConfig], Timed] = OrderedDict()
+        self.batcher = Batcher(teacher.model, teacher.tokenizer)
+        self._remembered: OrderedDict[Key, Timed] = OrderedDict()
         self._lock = threading.Lock()
 
-    def stream(self, question: str, settings: SamplingConfig) -> Iterator[Timed]:
-        """Yield the answer as it grows; the last one is finished. 逐步回答。Raises PromptError."""
-        settings = self.teacher.fitted(settings)
-        key = (normalise(question), settings)
+    def ask(self, question: str, settings: SamplingConfig) -> Reply:
+        """Return the reply, which grows from now on. 提问。Raises PromptError."""
+        key = self._key(question, settings)
         with self._lock:
             known = self._remembered.get(key)
         if known is not None:
-            yield known._replace(remembered=True)
-            return
-        seconds, started_at = 0.0, time.perf_counter()
-        timed = None
-        for growing in answer(self.teacher.model, self.teacher.tokenizer, question, settings):
-            seconds += time.perf_counter() - started_at
-            timed = Timed(growing, seconds)
-            yield timed
-            started_at = time.perf_counter()  # while others compute or the page is sent: not ours
-        if timed is not None:
-            self._remember(key, timed)
+            return Reply(None, known._replace(remembered=True))
+        return Reply(self.batcher.ask(*key))
 
-    def _remember(self, key: tuple[str, SamplingConfig], timed: Timed) -> None:
+    def remember(self, question: str, settings: SamplingConfig, timed: Timed) -> None:
+        """Keep a whole answer for who asks the same. 记住回答。"""
         with self._lock:
-            self._remembered[key] = timed
+            self._remembered[self._key(question, settings)] = timed._replace(remembered=False)
             while len(self._remembered) > MAX_REMEMBERED:
                 self._remembered.popitem(last=False)
 
+    def _key(self, question: str, settings: SamplingConfig) -> Key:
+        return normalise(question), self.teacher.fitted(settings)
 
-def side_by_side(streams: Sequence[Iterator[Timed]]) -> Iterator[list[Timed | None]]:
-    """Yield the latest of each stream, a token of each in turn. 轮流取每路的最新回答。"""
-    latest: list[Timed | None] = [None] * len(streams)
-    going = list(range(len(streams)))
-    while going:
-        for number in list(going):
-            timed = next(streams[number], None)
-            if timed is None:
-                going.remove(number)
-            else:
-                latest[number] = timed
-        if going:
-            yield list(latest)
+
+def side_by_side(
+    answerers: list[Answerer],
+    question: str,
+    settings: SamplingConfig,
+    pace: Callable[[], float],
+) -> Iterator[list[Timed | None]]:
+    """Yield what each model has said: its first words, then every `pace` seconds. 并排回答。
+
+    The last one is whole. A stream that is closed before gives up its answers. Raises PromptError.
+    """
+    replies: list[Reply] = []
+    try:
+        for answerer in answerers:
+            replies.append(answerer.ask(question, settings))
+        replies[0].wait_for_words()
+        while not _all_end_by(time.monotonic(), replies):
+            yield [reply.latest() for reply in replies]
+            _all_end_by(time.monotonic() + pace(), replies)
+        latest = [reply.latest() for reply in replies]
+        for answerer, timed in zip(answerers, latest, strict=True):
+            if timed is not None:
+                answerer.remember(question, settings, timed)
+        yield latest
+    finally:
+        for reply in replies:
+            reply.give_up()
+
+
+def _all_end_by(moment: float, replies: list[Reply]) -> bool:
+    """Wait until all have ended, or until that moment; tell which. 等到全部结束或到时。"""
+    return all([reply.wait(max(0.0, moment - time.monotonic())) for reply in replies])

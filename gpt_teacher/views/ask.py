@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import gradio as gr
 
 from gpt_teacher import Nearest, Pretrained
+from gpt_teacher.batched_answers import MAX_ROWS
 from gpt_teacher.checkpoint import WEIGHTS_FILE
 from gpt_teacher.config import SamplingConfig
 from gpt_teacher.errors import ConfigError, PromptError, TokenizerError
@@ -22,7 +21,7 @@ from gpt_teacher.views.share import MAX_CHARACTERS, make_link_script, read_link,
 from gpt_teacher.views.text import Text
 
 SHOWN_EVERY_SECONDS = 0.08  # the eye wants no more; each update costs as much as some tokens
-T = TypeVar("T")
+SECONDS_OF_EACH = 0.03  # between two updates, whoever they are for: the rest is for answering
 
 
 class Shown(NamedTuple):
@@ -43,8 +42,7 @@ def stream_answers(
     teacher, empty = answerers[0].teacher, [Shown()] * (len(answerers) - 1)
     try:
         notes = [note.format(limit=MAX_CHARACTERS), nearest_line(teacher.nearest(question), text)]
-        streams = [answerer.stream(question, settings) for answerer in answerers]
-        for latest in paced(side_by_side(streams), SHOWN_EVERY_SECONDS):
+        for latest in side_by_side(answerers, question, settings, lambda: pace(answerers)):
             yield [
                 shown(answerer.teacher, timed, settings, text, notes if number == 0 else [])
                 for number, (answerer, timed) in enumerate(zip(answerers, latest, strict=True))
@@ -79,18 +77,10 @@ def shown(
     return Shown(answer.text, "\n".join(filter(None, lines)), marked)
 
 
-def paced(
-    rows: Iterator[T], seconds: float, clock: Callable[[], float] = time.monotonic
-) -> Iterator[T]:
-    """Yield the first item, then at most one every so many seconds, and the last. 控制更新节奏。"""
-    shown_at, waiting = -math.inf, False
-    for row in rows:
-        waiting = clock() - shown_at < seconds
-        if not waiting:
-            yield row
-            shown_at = clock()
-    if waiting:
-        yield row
+def pace(answerers: list[Answerer]) -> float:
+    """Return the seconds between two updates of an answer: more when many wait. 更新间隔。"""
+    n_askers = max(answerer.batcher.n_askers for answerer in answerers)
+    return max(SHOWN_EVERY_SECONDS, SECONDS_OF_EACH * n_askers)
 
 
 def refusal_reason(answer: Answer, threshold: float, text: Text) -> str:
@@ -148,8 +138,7 @@ def build_ask_tab(teacher: Pretrained, quantized: Pretrained | None, text: Text)
         [box, *controls, refusal],
         outputs,
         api_name="ask",
-        concurrency_limit=2,
-        concurrency_id="cpu",
+        concurrency_limit=MAX_ROWS,
         trigger_mode="once",
         show_progress="minimal",
     )
