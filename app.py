@@ -26,11 +26,12 @@ def main() -> int:
     from gpt_teacher.views.zero_gpu import prepare_zero_gpu
 
     prepare_zero_gpu()  # before torch is imported
-    from gpt_teacher.machine import set_threads, usable_cores
+    from gpt_teacher.machine import set_threads, share_memory_pools, usable_cores
     from gpt_teacher.training_jobs import TrainingJobs
     from gpt_teacher.views.page import build_page
     from gpt_teacher.views.theme import launch_options
 
+    share_memory_pools()  # before there are threads
     set_threads(config.training.threads or max(1, usable_cores() // 2))  # two answers at once
     teacher = open_for_page(arguments, config)
     twin = open_twin(teacher)

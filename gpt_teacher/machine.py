@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import re
@@ -14,6 +15,7 @@ import torch
 
 from gpt_teacher.errors import ConfigError
 
+MALLOC_ARENA_MAX, N_MEMORY_POOLS = -8, 2  # the first as in <malloc.h>
 PROCESS_STATUS = Path("/proc/self/status")
 CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
@@ -68,6 +70,18 @@ def set_threads(n_threads: int, n_processes: int = 1) -> int:
         n_threads = min(torch.get_num_threads(), usable_cores())
     torch.set_num_threads(n_threads)
     return n_threads
+
+
+def share_memory_pools() -> None:
+    """Let all threads take memory from the same two pools, where the C library is glibc. 共用内存池。
+
+    Else each thread has a pool of its own, with all that it has freed: a page that answers in many
+    threads grows for hours.
+    """
+    if sys.platform == "linux":
+        library = ctypes.CDLL(None)
+        if hasattr(library, "mallopt"):  # musl has none
+            library.mallopt(MALLOC_ARENA_MAX, N_MEMORY_POOLS)
 
 
 def usable_cores() -> int:

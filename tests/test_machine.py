@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,27 @@ else:
     taken = b"x" * {TAKEN}
     del taken
     print(before, peak_memory_bytes())
+"""
+
+N_THREADS = 12
+COUNT_POOLS = f"""
+import ctypes, sys, threading
+from gpt_teacher.machine import share_memory_pools
+if sys.argv[1] == "shared":
+    share_memory_pools()
+libc = ctypes.CDLL(None)
+libc.malloc.restype = libc.fopen.restype = ctypes.c_void_p
+together = threading.Barrier({N_THREADS})
+def take():
+    together.wait()
+    for _ in range(2000):
+        libc.free(ctypes.c_void_p(libc.malloc(5000)))
+    together.wait()
+threads = [threading.Thread(target=take) for _ in range({N_THREADS})]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+libc.malloc_info(0, ctypes.c_void_p(libc.fopen(b"/dev/stdout", b"w")))
+libc.fflush(None)
 """
 
 
@@ -86,3 +108,15 @@ def test_peak_memory_is_that_of_this_process_not_of_the_one_that_started_it(tmp_
     before, after = map(int, said.split())
     assert before < BIG
     assert before + 0.8 * TAKEN < after < before + 1.5 * TAKEN
+
+
+def test_threads_share_memory_pools() -> None:
+    if platform.libc_ver()[0] != "glibc":
+        pytest.skip("needs glibc")
+
+    def n_pools(how: str) -> int:
+        command = [sys.executable, "-c", COUNT_POOLS, how]
+        said = subprocess.check_output(command, cwd=ROOT, text=True)
+        return said.count("<heap nr=")
+
+    assert n_pools("shared") <= machine.N_MEMORY_POOLS < n_pools("as it was")
