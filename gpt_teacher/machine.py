@@ -73,7 +73,7 @@ def set_threads(n_threads: int, n_processes: int = 1) -> int:
 
 
 def share_memory_pools() -> None:
-    """Let all threads take memory from the same two pools, where the C library is glibc. 共用内存池。
+    """Let all threads take memory from the same two pools, where there is glibc. 共用内存池。
 
     Else each thread has a pool of its own, with all that it has freed: a page that answers in many
     threads grows for hours.

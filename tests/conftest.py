@@ -69,6 +69,34 @@ tokenizer: {path: tokenizer/tokenizer.json, vocab_size: 360}
 """
 
 
+# The workers take the files in this order, so that none is left with a long one in the end.
+LONG_FILES = (
+    "test_train_tab",
+    "test_hub_faults",
+    "test_push",
+    "test_inside_page",
+    "test_report_card",
+    "test_pull",
+    "test_classroom",
+    "test_space",
+    "test_pretrained",
+    "test_commands",
+    "test_distributed",
+    "test_replay_tab",
+    "test_resume",
+    "test_served_model",
+    "test_hostile_input",
+    "test_release",
+    "test_screenshots",
+    "test_ask_tab",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {name: number for number, name in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+
+
 class Silent:
     """A listener that keeps what it is told."""
 
