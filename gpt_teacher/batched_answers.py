@@ -50,7 +50,6 @@ class Asked:
         self.n_new = 0
         self.latest: Answer | None = None
         self.seconds = 0.0  # that the steps took in which it was a row
-        self.begun = threading.Event()  # there is something to read, or nothing will come
         self.ended = threading.Event()
         self._growing = GrowingAnswer(tokenizer, settings, clean=True)
         self._is_whole = False
@@ -69,7 +68,6 @@ class Asked:
     def give_up(self) -> None:
         """Want no more of it: its row is free from the next step on. 放弃。"""
         self.ended.set()
-        self.begun.set()
 
     def fail(self, error: Exception) -> None:
         """End it with an error, which `wait` raises. 出错。"""
@@ -94,8 +92,6 @@ class Asked:
         self.seconds += seconds
         if self._is_whole:
             self.ended.set()
-        if self.latest or self._is_whole:
-            self.begun.set()
 
 
 class Rows:

@@ -35,10 +35,9 @@ def main() -> int:
             "playwright is not installed; do: pip install -r requirements-dev.txt"
         ) from None
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
-    import gradio as gr
-
     from gpt_teacher.training_jobs import TrainingJobs
     from gpt_teacher.views.page import HTML_LANG, build_page
+    from gpt_teacher.views.quick_gradio import gr
     from gpt_teacher.views.theme import launch_options
 
     teacher = open_for_page(arguments, config)

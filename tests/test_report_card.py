@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
 import pytest
 from accessibility import serious_violations
 from conftest import TinyRun
@@ -22,6 +21,7 @@ from gpt_teacher.run_log import LOG_FILE, read_log
 from gpt_teacher.stored_report import read_report, save_report
 from gpt_teacher.text_files import file_sha256
 from gpt_teacher.views.page import build_page
+from gpt_teacher.views.quick_gradio import gr
 from gpt_teacher.views.report import missing, number_lines, weights_table
 from gpt_teacher.views.report_card import (
     confusion_rows,

@@ -44,11 +44,6 @@ class Reply:
             return self._known
         return Timed(self._asked.latest, self._asked.seconds)
 
-    def wait_for_words(self) -> None:
-        """Wait until there is something to read. 等第一个字。"""
-        if self._asked is not None:
-            self._asked.begun.wait()
-
     def wait(self, seconds: float) -> bool:
         """Wait for the end, at most so long; tell whether it has come. 等待结束。"""
         return self._asked is None or self._asked.wait(seconds)
@@ -98,7 +93,7 @@ def side_by_side(
     settings: SamplingConfig,
     pace: Callable[[], float],
 ) -> Iterator[list[Timed | None]]:
-    """Yield what each model has said: its first words, then every `pace` seconds. 并排回答。
+    """Yield what each model has said, every `pace` seconds and in the end. 并排回答。
 
     The last one is whole. A stream that is closed before gives up its answers. Raises PromptError.
     """
@@ -106,10 +101,8 @@ def side_by_side(
     try:
         for answerer in answerers:
             replies.append(answerer.ask(question, settings))
-        replies[0].wait_for_words()
-        while not _all_end_by(time.monotonic(), replies):
+        while not _all_end_by(time.monotonic() + pace(), replies):
             yield [reply.latest() for reply in replies]
-            _all_end_by(time.monotonic() + pace(), replies)
         latest = [reply.latest() for reply in replies]
         for answerer, timed in zip(answerers, latest, strict=True):
             if timed is not None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-import gradio as gr
-
 from gpt_teacher import Nearest, Pretrained
 from gpt_teacher.batched_answers import MAX_ROWS
 from gpt_teacher.checkpoint import WEIGHTS_FILE
@@ -16,12 +14,13 @@ from gpt_teacher.sampler import Answer
 from gpt_teacher.views.answering import Answerer, Timed, side_by_side
 from gpt_teacher.views.coloured import COLOURS, band_names, coloured, pieces
 from gpt_teacher.views.examples import example_questions
+from gpt_teacher.views.quick_gradio import gr
 from gpt_teacher.views.settings import Controls, sampling_controls, sampling_settings
 from gpt_teacher.views.share import MAX_CHARACTERS, make_link_script, read_link, this_space
 from gpt_teacher.views.text import Text
 
 SHOWN_EVERY_SECONDS = 0.08  # the eye wants no more; each update costs as much as some tokens
-SECONDS_OF_EACH = 0.03  # between two updates, whoever they are for: the rest is for answering
+SECONDS_OF_EACH = 0.045  # between two updates, whoever they are for: the rest is for answering
 
 
 class Shown(NamedTuple):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import gradio as gr
-
 from gpt_teacher import Pretrained
 from gpt_teacher.attention_maps import attention_maps
 from gpt_teacher.views.chain_view import QUIET, Game
 from gpt_teacher.views.heat_map import build_heat_map, heat_map_value
+from gpt_teacher.views.quick_gradio import gr
 from gpt_teacher.views.text import Text
 
 

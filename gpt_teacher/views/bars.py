@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import gradio as gr
-
 from gpt_teacher.tokenizer import EOS_ID, Tokenizer
+from gpt_teacher.views.quick_gradio import gr
 from gpt_teacher.views.text import Text
 from gpt_teacher.word_chain import Candidate
 

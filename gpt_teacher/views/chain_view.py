@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import gradio as gr
-
 from gpt_teacher import Pretrained
 from gpt_teacher.config import SamplingConfig
 from gpt_teacher.errors import ConfigError, PromptError
 from gpt_teacher.tokenizer import EOS_ID
 from gpt_teacher.views.bars import bars_value, build_bars
+from gpt_teacher.views.quick_gradio import gr
 from gpt_teacher.views.text import Text
 from gpt_teacher.views.token_labels import shown_text
 from gpt_teacher.word_chain import Chain, candidates, go_on

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import gradio as gr
 from torch import Tensor
 
+from gpt_teacher.views.quick_gradio import gr
 from gpt_teacher.views.text import Text
 
 MAX_TOKENS = 32  # rows and columns; more could not be read on a phone

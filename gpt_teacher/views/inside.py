@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import gradio as gr
-
 from gpt_teacher import Pretrained
 from gpt_teacher.errors import ConfigError, PromptError, TokenizerError
 from gpt_teacher.prompt import encode_prompt
@@ -20,6 +18,7 @@ from gpt_teacher.views.chain_view import (
     chosen_tokens,
     next_tokens,
 )
+from gpt_teacher.views.quick_gradio import gr
 from gpt_teacher.views.size_view import build_size_view
 from gpt_teacher.views.text import KNOWN_EXAMPLES, Text
 from gpt_teacher.views.tokens_view import build_tokens_view, token_values, tokenized

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-import gradio as gr
-
 from gpt_teacher import Pretrained
 from gpt_teacher.model import n_parameters
 from gpt_teacher.run_log import TrainingLog
 from gpt_teacher.training_jobs import TrainingJobs
 from gpt_teacher.views.ask import build_ask_tab
 from gpt_teacher.views.inside import build_inside_tab
+from gpt_teacher.views.quick_gradio import gr
 from gpt_teacher.views.replay import build_replay_tab
 from gpt_teacher.views.report import build_report_tab
 from gpt_teacher.views.report_card import ReportCard, read_report_card

@@ -12,13 +12,13 @@ import ipaddress
 import os
 from typing import Any
 
-import gradio as gr
 from gradio.utils import get_space
 
 from gpt_teacher.errors import GPTTeacherError
 from gpt_teacher.hub.publish_run import publish_run
 from gpt_teacher.training_files import RunFiles
 from gpt_teacher.training_jobs import TrainingJobs
+from gpt_teacher.views.quick_gradio import gr
 from gpt_teacher.views.text import Text
 
 MAX_NAME = 200  # characters; the Hub takes fewer

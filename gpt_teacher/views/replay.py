@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import gradio as gr
 import pandas as pd
 
 from gpt_teacher import Pretrained
 from gpt_teacher.errors import DataError
 from gpt_teacher.run_log import LOG_FILE, TrainingLog, parse_log
+from gpt_teacher.views.quick_gradio import gr
 from gpt_teacher.views.replay_data import N_TOKENS, Film, replay_data
 from gpt_teacher.views.replay_script import ARRANGE, JUMP, PAUSE, PLAY, SHOW, TICK, TICK_SECONDS
 from gpt_teacher.views.right_answers import AnswerBook, answer_book

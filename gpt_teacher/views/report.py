@@ -8,12 +8,12 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-import gradio as gr
 import pandas as pd
 
 from gpt_teacher.card.markdown import code, plain, table
 from gpt_teacher.exam import FOUR_NUMBERS
 from gpt_teacher.stored_report import SAVE_COMMAND, StoredReport
+from gpt_teacher.views.quick_gradio import gr
 from gpt_teacher.views.report_card import (
     ReportCard,
     Rows,

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import gradio as gr
-
 from gpt_teacher.config import SamplingConfig
 from gpt_teacher.errors import ConfigError
+from gpt_teacher.views.quick_gradio import gr
 from gpt_teacher.views.text import Text
 
 MAX_STOP_TEXTS, MAX_STOP_CHARACTERS = 8, 32

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import gradio as gr
-
 from gpt_teacher import Pretrained
 from gpt_teacher.config import ModelConfig
 from gpt_teacher.parameter_count import count_parameters, memory_bytes
+from gpt_teacher.views.quick_gradio import gr
 from gpt_teacher.views.text import Text
 
 SMALLEST = {"n_layer": 1, "n_embd": 2, "vocab_size": 1, "seq_len": 8}

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import gradio as gr
-
 from gpt_teacher.config import AppConfig
+from gpt_teacher.views.quick_gradio import gr
 
 # System fonts that have Chinese: nothing is fetched from another host.
 FONT = [

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import gradio as gr
-
 from gpt_teacher.tokenizer import Tokenizer
+from gpt_teacher.views.quick_gradio import gr
 from gpt_teacher.views.text import Text
 from gpt_teacher.views.token_labels import count_tokens, shown_text
 

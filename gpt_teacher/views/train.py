@@ -9,8 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
-
 from gpt_teacher.errors import DataError
 from gpt_teacher.own_questions import (
     MAX_BYTES,
@@ -21,6 +19,7 @@ from gpt_teacher.own_questions import (
 )
 from gpt_teacher.training_jobs import TrainingJobs, TrainingRefusedError
 from gpt_teacher.views import train_lines
+from gpt_teacher.views.quick_gradio import gr
 from gpt_teacher.views.text import EXAMPLE_PAIRS, Text
 from gpt_teacher.views.train_parts import (
     TICK_SECONDS,

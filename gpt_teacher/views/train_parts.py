@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import gradio as gr
 import pandas as pd
 
 from gpt_teacher.own_questions import MAX_ROWS
@@ -12,6 +11,7 @@ from gpt_teacher.training_files import RunState
 from gpt_teacher.training_jobs import MINUTES, TrainingJobs
 from gpt_teacher.views import train_lines
 from gpt_teacher.views.publish import build_publish
+from gpt_teacher.views.quick_gradio import gr
 from gpt_teacher.views.text import Text
 
 TICK_SECONDS = 1.5  # between two looks at a run that trains

@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
+from gpt_teacher.views.quick_gradio import gr
 
 
 def passing_upload(label: str, file_types: list[str], elem_id: str) -> gr.UploadButton:

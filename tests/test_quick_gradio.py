@@ -1,0 +1,32 @@
+"""gradio is imported without the stubs that it writes, and is whole."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+
+from conftest import ROOT
+
+PROGRAM = """
+import ast, inspect
+parsed, parse, getfile = [], ast.parse, inspect.getfile
+def counted(source, *arguments, **options):
+    parsed.append(source)
+    return parse(source, *arguments, **options)
+ast.parse = counted
+from gpt_teacher.views.quick_gradio import gr
+assert inspect.getfile is getfile
+print(sum("class Slider(" in str(source) for source in parsed), gr.Slider(1, 5).maximum)
+"""
+
+
+def test_no_component_is_parsed_and_all_are_there() -> None:
+    said = subprocess.check_output([sys.executable, "-c", PROGRAM], cwd=ROOT, text=True)
+    assert said.split() == ["0", "5"]
+
+
+def test_its_classes_have_their_sources_again() -> None:
+    from gpt_teacher.views.quick_gradio import gr
+
+    assert inspect.getfile(gr.Slider).endswith("slider.py")
