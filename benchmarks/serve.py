@@ -38,6 +38,8 @@ def measure(served: Served, prompts: list[str], arguments: argparse.Namespace) -
     first = _timed(served, "first", prompts[0])
     memory: Json = {"idle": served.memory_mb()}
     n_asked = arguments.clients * arguments.questions
+    for client in range(arguments.clients):  # the class has opened the page before it asks
+        served.call(f"client {client}", "tokenize", prompts[client % len(prompts)])
     say(f"{arguments.clients} clients, {arguments.questions} questions each …")
     before = served.cpu_seconds()
     seconds, errors = _class(served, prompts, arguments.clients, arguments.questions)

@@ -196,7 +196,8 @@ def _figure(text: Text, key: str) -> gr.Textbox:
 
 def _line(text: Text, key: str, lines: int) -> gr.Textbox:
     name = f"replay-{key.removeprefix('probe_').replace('_', '-')}"
-    return gr.Textbox(label=text[key], lines=lines, interactive=False, elem_id=name)
+    info = text.get(f"{key}_info")
+    return gr.Textbox(label=text[key], info=info, lines=lines, interactive=False, elem_id=name)
 
 
 def _question(film: Film, text: Text) -> tuple[gr.Radio, gr.Textbox, gr.Label]:
