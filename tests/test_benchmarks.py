@@ -18,6 +18,7 @@ from benchmarks.quality import like_the_original
 from benchmarks.readme import BEGIN, END, number, read_results, table, with_table
 from benchmarks.sizes import SIZES, VOCABULARY, figures
 from benchmarks.sizes_table import sizes_table
+from benchmarks.train import in_short
 from benchmarks.training_speed import PARTS, Trained
 from benchmarks.ways import Question, llama_cpp, until_end
 from gpt_teacher.config import ModelConfig, load_config
@@ -241,6 +242,29 @@ def test_the_line_of_a_size_is_computed_by_hand() -> None:
 
 
 # ---------------------------------------------------------------- the original recipe
+
+
+def test_the_figures_in_short_are_those_of_the_parts() -> None:
+    quality = {
+        "questions": 61,
+        "ours": {"seconds": {"median": 6.8}, "right": [61, 60, 61]},
+        "original": {"seconds": 710.0},
+        "ratio": 104.4,
+    }
+    speed = {
+        "float32": {"tokens_per_second": 3800, "percent_of_peak": 47.8},
+        "bfloat16": {"tokens_per_second": 6500, "percent_of_peak": 82.2},
+    }
+    assert in_short({"quality": quality, "speed": speed}) == {
+        "seconds_to_quality": 6.8,
+        "exact": 60,
+        "distinct": 61,
+        "reference_seconds": 710.0,
+        "ratio": 104.4,
+        "tokens_per_second": 6500,
+        "matmul_peak_share": 0.478,
+    }
+    assert in_short({}) == {}
 
 
 def test_our_file_has_the_shape_of_the_original() -> None:
