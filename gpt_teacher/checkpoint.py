@@ -19,6 +19,7 @@ from typing import Any
 import safetensors
 import safetensors.torch
 import torch
+from safetensors.torch import load as parse_tensors  # no pickle: it cannot run code
 from torch import Tensor
 
 from gpt_teacher.atomic import finish_swap, replace_file, replace_folder
@@ -197,7 +198,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """
     try:
         content = path.read_bytes()
-        tensors = safetensors.torch.load(content)
+        tensors = parse_tensors(content)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from None
     except safetensors.SafetensorError as error:
