@@ -32,7 +32,7 @@ def main() -> int:
     from gpt_teacher.views.theme import launch_options
 
     share_memory_pools()  # before there are threads
-    set_threads(config.training.threads or max(1, usable_cores() // 2))  # two answers at once
+    set_threads(config.training.threads or max(1, usable_cores() // 2))  # two models at once
     teacher = open_for_page(arguments, config)
     twin = open_twin(teacher)
     log, language = training_log(teacher.folder), config.app.language

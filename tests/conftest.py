@@ -115,8 +115,24 @@ class Silent:
         self.evaluations.append(evaluation)
 
 
+class StopAfter(Silent):
+    """A listener that asks to stop after some updates."""
+
+    def __init__(self, n_steps: int) -> None:
+        super().__init__()
+        self.n_steps = n_steps
+
+    def should_stop(self) -> bool:
+        return len(self.steps) == self.n_steps
+
+
 def never() -> bool:
     return False
+
+
+def sets(*overrides: object) -> list[str]:
+    """Return --set options."""
+    return [word for override in overrides for word in ("--set", str(override))]
 
 
 def write_rows(path: Path, rows: dict[str, str]) -> Path:
@@ -344,3 +360,12 @@ def browser() -> Iterator[Browser]:
 
     with chromium() as browser:
         yield browser
+
+
+@pytest.fixture(scope="module")
+def uploads(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder in which Gradio puts what visitors send."""
+    folder = tmp_path_factory.mktemp("uploads")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(folder))
+        yield folder

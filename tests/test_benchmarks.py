@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -10,7 +11,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import torch
 
-from benchmarks import readme
+from benchmarks import readme, sizes
 from benchmarks.common import ROOT, held_out_questions, summary
 from benchmarks.generate import Round, describe
 from benchmarks.original_recipe import OriginalRecipe
@@ -239,6 +240,15 @@ def test_the_line_of_a_size_is_computed_by_hand() -> None:
         "",
         "Measured on CPU, 2 cores, float32.",
     ]
+
+
+@pytest.mark.parametrize("name", readme.GUIDES)
+def test_the_guides_tell_how_the_sizes_are_measured(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    steps = load_config(ROOT / "config.yaml").training.max_steps
+    assert f"{steps:,}" in text
+    assert re.search(rf"(每批 {sizes.ROWS} 行、各 128|{sizes.ROWS} rows of 128)", text)
+    assert f"{sizes.GPU_PEAK / 1e12:.0f} TFLOP/s × {100 * sizes.GPU_SHARE:.0f} %" in text
 
 
 # ---------------------------------------------------------------- the original recipe

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from conftest import QUESTIONS, ROOT, VALIDATION, Commands, Finished, TinyRun, write_rows
+from conftest import QUESTIONS, ROOT, VALIDATION, Commands, Finished, TinyRun, sets, write_rows
 
 from gpt_teacher import Pretrained, from_pretrained
 from gpt_teacher.checkpoint import load_checkpoint
@@ -52,10 +52,6 @@ def fails(ended: Finished) -> str:
     assert "Traceback" not in ended.stderr
     assert ended.stderr.count("error:") == 1, ended.stderr
     return ended.stderr[ended.stderr.index("error:") + len("error: ") :]
-
-
-def sets(*overrides: object) -> list[str]:
-    return [word for override in overrides for word in ("--set", str(override))]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT, Commands, Finished, Silent, never
+from conftest import ROOT, Commands, Finished, Silent, StopAfter, never, sets
 
 from gpt_teacher.config import load_config
 from gpt_teacher.distributed import ALONE, Team
@@ -23,21 +23,6 @@ from gpt_teacher.training_run import run_training
 MAX_STEPS = 12
 SHORT = (f"training.max_steps={MAX_STEPS}", "training.eval_interval=5")
 TOLERANCE = 1e-4  # nats
-
-
-class StopAfter(Silent):
-    """A listener that asks to stop after some updates."""
-
-    def __init__(self, n_steps: int) -> None:
-        super().__init__()
-        self.n_steps = n_steps
-
-    def should_stop(self) -> bool:
-        return len(self.steps) == self.n_steps
-
-
-def sets(*overrides: str) -> list[str]:
-    return [word for override in overrides for word in ("--set", override)]
 
 
 def a_batch(n_rows: int) -> Batch:

@@ -108,15 +108,6 @@ def teacher() -> Pretrained:
 
 
 @pytest.fixture(scope="module")
-def uploads(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder in which Gradio puts what visitors send."""
-    folder = tmp_path_factory.mktemp("uploads")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(folder))
-        yield folder
-
-
-@pytest.fixture(scope="module")
 def site(
     teacher: Pretrained, uploads: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:

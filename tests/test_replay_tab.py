@@ -33,15 +33,6 @@ def film(log: TrainingLog) -> Film:
 
 
 @pytest.fixture(scope="module")
-def uploads(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder in which Gradio puts what visitors send."""
-    folder = tmp_path_factory.mktemp("uploads")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(folder))
-        yield folder
-
-
-@pytest.fixture(scope="module")
 def url(log: TrainingLog, uploads: Path) -> Iterator[str]:
     with served(build_page(from_pretrained(SHIPPED / "last"), log, "zh")) as url:
         yield url

@@ -14,7 +14,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT, Commands, Silent, TinyRun, largest_file, never, write_rows
+from conftest import (
+    ROOT,
+    Commands,
+    Silent,
+    StopAfter,
+    TinyRun,
+    largest_file,
+    never,
+    sets,
+    write_rows,
+)
 
 from gpt_teacher.checkpoint import load_checkpoint, load_state
 from gpt_teacher.config import load_config
@@ -30,17 +40,6 @@ SHORT += ("model.n_layer=1", "model.n_embd=32")  # 97 kB of weights, and a state
 NOISY = ("model.dropout=0.1", "data.noise=0.5", "training.precision=bfloat16")
 MAX_LINES = 1 + MAX_STEPS + (1 + MAX_STEPS // 5) + 1  # of the log: start, steps, evaluations, end
 DEADLINE_SECONDS = 40
-
-
-class StopAfter(Silent):
-    """A listener that asks to stop after some updates."""
-
-    def __init__(self, n_steps: int) -> None:
-        super().__init__()
-        self.n_steps = n_steps
-
-    def should_stop(self) -> bool:
-        return len(self.steps) == self.n_steps
 
 
 class Crash(BaseException):
@@ -148,10 +147,6 @@ def kill_a_python_process(project: Path, log: Path) -> None:
     wait_for_lines(log, 10)
     process.kill()
     assert process.wait() == -signal.SIGKILL
-
-
-def sets(*overrides: str) -> list[str]:
-    return [word for override in overrides for word in ("--set", override)]
 
 
 def test_a_run_killed_at_random_moments_ends_bit_for_bit_as_an_uninterrupted_one(
