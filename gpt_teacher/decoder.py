@@ -10,7 +10,6 @@ its matrices are a quarter of the bytes to read, the rest is float32.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
@@ -22,7 +21,7 @@ from gpt_teacher.model import GPT, RMS_NORM_EPS, Block, KVCache, RMSNorm, Rotary
 from gpt_teacher.quantize import quantize_matrix
 
 INT8_STEP = 32  # torch's int8 kernel reads whole vectors: with other sizes beyond the end
-STRIP = 32  # outputs computed together: their weights for 256 inputs fill 32 KiB, a first-level cache
+STRIP = 32  # outputs computed together: their weights for 256 inputs take 32 KiB
 
 
 @functools.cache
@@ -40,12 +39,19 @@ def int8_kernel_works() -> bool:
     return bool((found - expected).abs().max() < 0.02 * expected.abs().max())
 
 
+class Linear(Protocol):
+    """x -> x W^T + b, O outputs for I inputs. 线性层。"""
+
+    def __call__(self, x: Tensor, /) -> Tensor:
+        """(B, I) -> (B, O). 线性变换。"""
+
+
 class StripLinear(NamedTuple):
     """A layer whose weights are laid out for few rows of input: x -> x W^T + b. 线性层。
 
     F.linear on a CPU reads many rows of W at once, each from another place: with one row of input
-    that takes four times as long as reading W from its first byte to its last. So the outputs are
-    in K blocks of STRIP, and the weights of a block lie together.
+    that takes two to four times as long as reading W from its first byte to its last. So the
+    outputs are in K strips, and the weights of a strip lie together.
     """
 
     strips: Tensor  # (K, I, STRIP)
@@ -55,11 +61,11 @@ class StripLinear(NamedTuple):
     @classmethod
     def of(cls, weight: Tensor, bias: Tensor) -> StripLinear:
         """Lay out weight (O, I) and bias (O,). 排列权重。"""
-        O, I = weight.shape
-        weight, bias = weight.detach(), bias.detach()
-        filled = F.pad(weight, (0, 0, 0, -O % STRIP)).view(-1, STRIP, I)  # (K, STRIP, I)
-        strips = filled.transpose(1, 2).contiguous()
-        return cls(strips, F.pad(bias, (0, -O % STRIP)).view(-1, 1, STRIP), O)
+        n_outputs, n_inputs = weight.shape
+        filling = -n_outputs % STRIP
+        rows = F.pad(weight.detach(), (0, 0, 0, filling)).view(-1, STRIP, n_inputs)
+        strips = rows.transpose(1, 2).contiguous()  # (K, I, STRIP)
+        return cls(strips, F.pad(bias.detach(), (0, filling)).view(-1, 1, STRIP), n_outputs)
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, I) -> (B, O). 线性变换。"""
@@ -87,12 +93,10 @@ class Int8Linear(NamedTuple):
         return self.bias + torch._weight_int8pack_mm(x.bfloat16(), self.weight, self.scale)
 
 
-Linear = Callable[[Tensor], Tensor]  # (B, I) -> (B, O)
-
-
 def fast_linear(weight: Tensor, bias: Tensor) -> Linear:
     """Return x -> x W^T + b, as this machine does it fastest for few rows of x. 最快的线性变换。"""
-    if weight.device.type == "cpu" and torch.backends.mkl.is_available():
+    has_mkl: bool = torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
+    if weight.device.type == "cpu" and has_mkl:
         return StripLinear.of(weight, bias)
     return functools.partial(F.linear, weight=weight.detach(), bias=bias.detach())
 

@@ -9,7 +9,14 @@ from torch import Tensor
 from gpt_teacher import SHIPPED, from_pretrained
 from gpt_teacher.checkpoint import load_checkpoint
 from gpt_teacher.config import ModelConfig
-from gpt_teacher.decoder import Decoder, decoder_of, int8_kernel_works
+from gpt_teacher.decoder import (
+    Decoder,
+    Int8Linear,
+    StripLinear,
+    decoder_of,
+    fast_linear,
+    int8_kernel_works,
+)
 from gpt_teacher.model import GPT, KVCache
 from gpt_teacher.quantize import dequantize, dequantize_matrix, quantize_matrix
 
@@ -23,6 +30,20 @@ def make_model(position: str = "rope", n_embd: int = 32) -> GPT:
     for parameter in model.parameters():  # not the small first weights: errors would hide
         torch.nn.init.normal_(parameter, std=0.3)
     return model
+
+
+@pytest.mark.parametrize("n_outputs", [1, 31, 32, 96, 100])
+@pytest.mark.parametrize("has_mkl", [True, False])
+def test_a_layer_for_few_rows_computes_what_a_layer_does(
+    n_outputs: int, has_mkl: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: has_mkl)
+    weight, bias = torch.randn(n_outputs, 40), torch.randn(n_outputs)
+    linear = fast_linear(weight, bias)
+    assert isinstance(linear, StripLinear) is has_mkl
+    for batch_size in (1, 3):
+        x = torch.randn(batch_size, 40)
+        torch.testing.assert_close(linear(x), x @ weight.T + bias, rtol=1e-5, atol=1e-5)
 
 
 @torch.inference_mode()
@@ -84,8 +105,9 @@ def test_the_shipped_int8_model_is_decoded_as_int8_with_small_errors() -> None:
     teacher = from_pretrained(SHIPPED / "quantized")
     decoder = decoder_of(teacher.model)
     assert decoder.is_int8
-    layer = decoder._layers[0]
-    assert torch.equal(layer.up.weight, checkpoint.tensors["layers.0.mlp.up_proj.weight"])
+    up = decoder._layers[0].up
+    assert isinstance(up, Int8Linear)
+    assert torch.equal(up.weight, checkpoint.tensors["layers.0.mlp.up_proj.weight"])
     floats = GPT(checkpoint.config.model, checkpoint.tokenizer.vocab_size).eval()
     floats.load_state_dict(dequantize(checkpoint.tensors))
     ids = torch.tensor([checkpoint.tokenizer.encode("用户:什么是注意力机制?\n助手:注意力机制让")])

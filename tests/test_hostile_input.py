@@ -240,7 +240,7 @@ def test_a_zip_bomb_is_not_unpacked(site: Site) -> None:
         file = {"path": path, "meta": {"_type": "gradio.FileData"}, "orig_name": name}
         found = site.call("upload_questions", file)
         assert found is not None
-        assert "workbook" in found[1]
+        assert "工作簿" in found[1]
 
 
 def test_fifty_megabytes_are_turned_away_however_they_come(site: Site, uploads: Path) -> None:
@@ -250,7 +250,7 @@ def test_fifty_megabytes_are_turned_away_however_they_come(site: Site, uploads: 
     written = "a?,b\n" * 10_000_000  # not as a file, but as the text of a box
     found = site.call("check_questions", written)
     assert found is not None
-    assert "50,000,000 bytes are too many" in found[0]
+    assert "太大：50,000,000 字节" in found[0]
     assert max((p.stat().st_size for p in uploads.rglob("*") if p.is_file()), default=0) < 2_000_000
     assert site.lives()
 

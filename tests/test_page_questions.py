@@ -140,13 +140,13 @@ def test_the_problems_of_a_text_name_its_lines(read: Read) -> None:
 def test_contradictions_must_be_mended_and_duplicates_may_stay(read: Read) -> None:
     twice = read("谁是班长?,小明\n谁是班长？,小明", ".csv")
     assert twice.can_be_trained
-    assert "【提醒】rows that repeat an earlier one (重复): 1" in verdict(twice, CHINESE)
+    assert "【提醒】1 行与前面重复" in verdict(twice, CHINESE)
     two_answers = read("谁是班长?,小明\n谁是班长？,小红", ".csv")
     assert not two_answers.can_be_trained
     lines = verdict(two_answers, CHINESE).splitlines()
     assert lines[0] == CHINESE["own_bad"]
-    assert lines[1].startswith("【必须改】questions with different answers (同题异答): 1")
-    assert "line 1: '谁是班长?' -> '小明' | line 2" in lines[2]
+    assert lines[1].startswith("【必须改】1 个问题有不止一种答案")
+    assert "第 1 行：'谁是班长?' -> '小明' | 第 2 行" in lines[2]
 
 
 def test_rare_characters_are_told_without_a_command(read: Read) -> None:
@@ -177,7 +177,7 @@ def test_hostile_text_is_text(read: Read, text: str) -> None:
 
 def test_control_characters_are_told(read: Read) -> None:
     own = read('{"prompt": "a\\u0007?", "completion": "b\\u202e"}', ".jsonl")
-    assert "不可见字符" in verdict(own, CHINESE)
+    assert "看不见的字符" in verdict(own, CHINESE)
     with pytest.raises(DataError, match="NUL character"):
         read("a?,b\0", ".csv")
 

@@ -208,7 +208,7 @@ def test_a_file_is_uploaded_into_the_box(visit: Visit, waiting_url: str, tmp_pat
     with page.expect_file_chooser() as chooser:
         page.locator("#own-upload").click()
     chooser.value.set_files(wrong)
-    read_until(page, "own-verdict", "unknown kind of file")
+    read_until(page, "own-verdict", "不认识这种文件")
 
 
 def test_training_can_be_switched_off(visit: Visit, teacher: Pretrained) -> None:
@@ -228,13 +228,13 @@ def test_hostile_calls_get_a_sentence_and_the_endpoints_live_on(
     for written, sentence in (
         (None, CHINESE["own_empty"]),
         ("  \n", CHINESE["own_empty"]),
-        ("x" * 1_000_001, "1,000,001 bytes are too many"),
-        ("\0" * 1000, "NUL character"),
-        ("PK\x03\x04" + "\0" * 100, "workbook"),
-        ("a?,b\n" * 600, "600 questions; bring 500 at most"),
-        ("{" * 100_000, "this is not JSON"),
-        ('{"prompt": "' + "[" * 99 + '\\ud800", "completion": "b"}', "half a character"),
-        ("谁是班长?,小明\n谁是班长?,小红", "同题异答"),
+        ("x" * 1_000_001, "太大：1,000,001 字节"),
+        ("\0" * 1000, "空字符"),
+        ("PK\x03\x04" + "\0" * 100, "工作簿"),
+        ("a?,b\n" * 600, "题目太多：600 题"),
+        ("{" * 100_000, "这不是 JSON"),
+        ('{"prompt": "' + "[" * 99 + '\\ud800", "completion": "b"}', "半个字符"),
+        ("谁是班长?,小明\n谁是班长?,小红", "不止一种答案"),
     ):
         for name, others in (("check_questions", ()), ("train", (1, ""))):
             *_, verdict = call(waiting_url, name, written, *others)

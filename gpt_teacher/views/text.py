@@ -8,6 +8,7 @@ Language = Literal["zh", "en"]
 Text = dict[str, str]
 
 CHINESE: Text = {
+    "language": "zh",
     "title": "GPT 小老师",
     "subtitle": "一个 {parameters} 个参数的 GPT，从零开始，在普通电脑上几分钟训练出来。",
     "serving": "正在使用：`{folder}` · {steps} 步 · 训练用时 {seconds} 秒",
@@ -342,6 +343,7 @@ CHINESE: Text = {
 }
 
 ENGLISH: Text = {
+    "language": "en",
     "title": "GPT Teacher",
     "subtitle": "A GPT of {parameters} parameters, trained from zero in minutes on a laptop.",
     "serving": "Serving: `{folder}` · {steps} steps · trained in {seconds} s",

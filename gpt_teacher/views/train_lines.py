@@ -11,6 +11,7 @@ from gpt_teacher.run_log import TrainingLog
 from gpt_teacher.sampler import Answer
 from gpt_teacher.training_files import RunState
 from gpt_teacher.training_jobs import MINUTES, TrainingRefusedError
+from gpt_teacher.views.chinese import in_chinese
 from gpt_teacher.views.text import Text
 
 MAX_POINTS = 200  # of the live curve; each goes to the browser at every tick
@@ -24,8 +25,9 @@ def verdict(own: OwnQuestions, text: Text) -> str:
     good = text["own_good"].format(questions=counts.questions, answers=counts.answers)
     lines = [good if own.can_be_trained else text["own_bad"]]
     for finding in own.report.findings:
-        lines.append(text[f"own_{finding.severity}"].format(sentence=finding.sentence))
-        lines += [f"  {example}" for example in finding.examples]
+        sentence = spoken(finding.sentence, text)
+        lines.append(text[f"own_{finding.severity}"].format(sentence=sentence))
+        lines += [f"  {spoken(example, text)}" for example in finding.examples]
     if counts.spelled_share > MOST_SPELLED:
         lines.append(text["own_rare"].format(characters=show_characters(counts.spelled)))
     return "\n".join(lines)
@@ -33,7 +35,12 @@ def verdict(own: OwnQuestions, text: Text) -> str:
 
 def unreadable(error: Exception, text: Text) -> str:
     """Return the verdict on a text that holds no table. 读不懂的文字。"""
-    return f"{text['own_bad']}\n{error}"
+    return f"{text['own_bad']}\n{spoken(str(error), text)}"
+
+
+def spoken(message: str, text: Text) -> str:
+    """Return what a check says in the language of the page. 用页面的语言说。"""
+    return in_chinese(message) if text["language"] == "zh" else message
 
 
 def refusal(error: TrainingRefusedError, text: Text) -> str:
