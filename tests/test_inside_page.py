@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from gpt_teacher import SHIPPED, from_pretrained
 from gpt_teacher.config import SamplingConfig
 from gpt_teacher.prompt import encode_prompt
+from gpt_teacher.sampler import next_token_probabilities
 from gpt_teacher.views.attention_view import attention_value
 from gpt_teacher.views.page import build_page
 from gpt_teacher.views.text import CHINESE, KNOWN_EXAMPLES
@@ -126,6 +127,16 @@ def test_the_question_is_cut_into_tokens_and_fragments(page: Page) -> None:
     expect(page.locator("#inside-counts textarea")).to_have_value(
         CHINESE["tokens_counts"].format(characters=18, bytes=46, tokens=23, fragments=10)
     )
+
+
+@on_a_phone
+def test_a_question_that_the_model_is_unsure_of_gives_a_real_choice(page: Page) -> None:
+    page.get_by_role("button", name=CHINESE["inside_unsure"]).click()
+    expect(page.locator("#inside-prompt textarea")).not_to_have_value(
+        f"<bos>用户:{KNOWN_EXAMPLES[0]}\n助手:"
+    )
+    ids = encode_prompt(TOKENIZER, box(page).input_value())
+    assert next_token_probabilities(TEACHER.model, ids).max() < 0.5
 
 
 @on_a_phone

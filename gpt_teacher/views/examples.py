@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gpt_teacher import Pretrained
-from gpt_teacher.errors import DataError
+from gpt_teacher.config import SamplingConfig
+from gpt_teacher.errors import DataError, PromptError
+from gpt_teacher.sampler import answers
 from gpt_teacher.text_files import Row, read_rows
 from gpt_teacher.views.text import KNOWN_EXAMPLES, REWORDED_EXAMPLES, UNKNOWN_EXAMPLES
 
 N_EXAMPLES = 4  # of each kind
+N_LOOKED_AT = 60  # held-out questions, once, when the page is made
 MAX_EXAMPLE_CHARACTERS = 24  # a button on a phone holds so many
 
 
@@ -38,6 +41,24 @@ def example_questions(teacher: Pretrained) -> Examples:
         [row.prompt for row in _spread(reworded)] or list(REWORDED_EXAMPLES),
         [row.prompt for row in _spread(unknown)] or list(UNKNOWN_EXAMPLES),
     )
+
+
+def hesitating_question(teacher: Pretrained) -> str | None:
+    """Return the held-out question whose answer the model is least sure how to begin. 拿不准的题。
+
+    None if there are no held-out questions. Of them, some are looked at, spread over the topics.
+    """
+    held_out = _one_of_each_topic(_rows(teacher, "test"))
+    every = -(-len(held_out) // N_LOOKED_AT) or 1
+    questions = [row.prompt for row in held_out[::every]]
+    if not questions:
+        return None
+    first_token = SamplingConfig(max_new_tokens=1)
+    try:
+        begun = answers(teacher.model, teacher.tokenizer, questions, first_token)
+    except PromptError:  # a model that reads next to nothing
+        return None
+    return min(zip(begun, questions, strict=True), key=lambda pair: pair[0].min_probability)[1]
 
 
 def _rows(teacher: Pretrained, name: str) -> list[Row]:

@@ -18,6 +18,7 @@ from gpt_teacher.views.chain_view import (
     chosen_tokens,
     next_tokens,
 )
+from gpt_teacher.views.examples import hesitating_question
 from gpt_teacher.views.quick_gradio import gr
 from gpt_teacher.views.size_view import build_size_view
 from gpt_teacher.views.text import KNOWN_EXAMPLES, Text
@@ -55,6 +56,8 @@ def build_inside_tab(teacher: Pretrained, text: Text) -> None:
         gr.Markdown(str(error))
         return
     box, look, notice = _question_row(text)
+    unsure = hesitating_question(teacher)
+    other = gr.Button(text["inside_unsure"], size="sm", visible=unsure is not None)
     with gr.Accordion(text["tokens_title"], open=True):
         tokens = build_tokens_view(teacher.tokenizer, ids, text)
     with gr.Accordion(text["chain_title"], open=False):
@@ -80,6 +83,7 @@ def build_inside_tab(teacher: Pretrained, text: Text) -> None:
     shown = [notice, *tokens, *chain.shown, attention.heat_map]
     asked = [box, chain.game, *attention.place, *chain.filters]
     gr.on([look.click, box.submit], look_inside, asked, shown, **QUIET)
+    other.click(lambda: unsure, None, box, **QUIET).then(look_inside, asked, shown, **QUIET)
     _build_endpoints(teacher, text)
 
 

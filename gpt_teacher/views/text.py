@@ -130,6 +130,7 @@ CHINESE: Text = {
     "inside_tab": "看内部",
     "inside_intro": "输入一个问题，点“查看”，看看它在模型里变成了什么。",
     "inside_look": "查看",
+    "inside_unsure": "换一道它拿不准的题",
     "inside_half_character": "问题里有残缺的字符（半个字），请删掉它。",
     "tokens_title": "① 分词：模型读到的不是字，是词元",
     "tokens_intro": "文字先切成词元（token），每个词元换成一个编号，模型只认编号。"
@@ -467,6 +468,7 @@ ENGLISH: Text = {
     "inside_tab": "Inside",
     "inside_intro": "Type a question, press Look, and see what it becomes inside the model.",
     "inside_look": "Look",
+    "inside_unsure": "A question that it is unsure of",
     "inside_half_character": "The question holds half a character; remove it.",
     "tokens_title": "① Tokens: what the model reads",
     "tokens_intro": "Text is cut into tokens, and each token becomes a number: the model knows "
