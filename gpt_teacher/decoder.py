@@ -192,10 +192,12 @@ class Decoder:
 
     def step(self, ids: Tensor, positions: Tensor, mask: Tensor | None, cache: Cache) -> Tensor:
         """Return logits (B, V) after ids (B,) at positions (B,); mask (B, 1, 1, P). 一步。"""
-        x = self._embedding[ids]  # (B, C)
+        x = F.embedding(ids, self._embedding)  # (B, C)
         if self._positions is not None:
-            x = x + self._positions[positions]
-        turns = None if self._turns is None else self._turns[:, positions]  # (2, B, 1, D)
+            x = x + F.embedding(positions, self._positions)
+        turns = self._turns
+        if turns is not None:
+            turns = turns.index_select(1, positions)  # (2, B, 1, 1, D)
         for number, layer in enumerate(self._layers):
             qkv = layer.qkv(layer.attention_norm(x))  # (B, 3C)
             x = x + layer.out(self._attention(qkv, number, cache, turns, mask))
@@ -207,24 +209,24 @@ class Decoder:
     ) -> Tensor:
         """Gather from the tokens so far: (B, 3C) -> (B, C). 注意力。"""
         H, D = self._n_head, self._head_dim
-        heads = qkv.view(-1, 3 * H, D)
-        qk, v = heads[:, : 2 * H], heads[:, 2 * H :]  # (B, 2H, D), (B, H, D)
+        heads = qkv.view(-1, 3 * H, 1, D)
+        qk, v = heads.narrow(1, 0, 2 * H), heads.narrow(1, 2 * H, H)
         if turns is not None:
             qk = torch.addcmul(qk * turns[0], qk.roll(D // 2, dims=-1), turns[1])
-        keys, values = cache.append(layer, qk[:, H:, None], v[:, :, None])  # (B, H, P, D)
-        q = qk[:, :H, None]  # (B, H, 1, D)
+        q, k = qk.chunk(2, dim=1)  # (B, H, 1, D)
+        keys, values = cache.append(layer, k, v)  # (B, H, P, D)
         y = F.scaled_dot_product_attention(q, keys, values, mask, scale=1.0)  # (B, H, 1, D)
         return y.reshape(-1, H * D)
 
 
 def _turns(rope: RotaryEmbedding) -> Tensor:
-    """Return what x and x rolled by half are multiplied by (2, seq_len, 1, D). 旋转系数。
+    """Return what x and x rolled by half are multiplied by (2, seq_len, 1, 1, D). 旋转系数。
 
     Rotate-half of x is x rolled by D/2 with the first half negated: the sign goes to the sines.
     """
     half = rope.sin.size(1) // 2
     signed = torch.cat((-rope.sin[:, :half], rope.sin[:, half:]), dim=1)
-    return torch.stack((rope.cos, signed))[:, :, None]
+    return torch.stack((rope.cos, signed))[:, :, None, None]
 
 
 _known: WeakKeyDictionary[GPT, tuple[list[int], Decoder]] = WeakKeyDictionary()

@@ -93,10 +93,10 @@ class KVCache:
 
     def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Store k and v (B, H, T, D) and return all so far (B, H, P+T, D). 追加。"""
-        end = self.length + k.size(2)
-        self.keys[layer][:, :, self.length : end] = k
-        self.values[layer][:, :, self.length : end] = v
-        return self.keys[layer][:, :, :end], self.values[layer][:, :, :end]
+        T, keys, values = k.size(2), self.keys[layer], self.values[layer]
+        keys.narrow(2, self.length, T).copy_(k)
+        values.narrow(2, self.length, T).copy_(v)
+        return keys.narrow(2, 0, self.length + T), values.narrow(2, 0, self.length + T)
 
     def keep(self, rows: Tensor) -> None:
         """Go on with some of the sequences only; row i becomes rows[i]. 只保留部分序列。"""
