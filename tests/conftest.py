@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 
+# A shell lets what it starts in the background ignore Ctrl+C, and so would the processes that are
+# interrupted here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 QUESTIONS = {
     "什么是密度?": "密度是质量除以体积。",
     "光有多快?": "每秒约三十万千米。",
