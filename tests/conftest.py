@@ -36,6 +36,9 @@ ROOT = Path(__file__).parent.parent
 # interrupted here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# The workers and what they start share the cores; two threads each would wait for one another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 QUESTIONS = {
     "什么是密度?": "密度是质量除以体积。",
     "光有多快?": "每秒约三十万千米。",
