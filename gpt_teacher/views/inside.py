@@ -55,9 +55,8 @@ def build_inside_tab(teacher: Pretrained, text: Text) -> None:
     except PromptError as error:  # a model that reads next to nothing
         gr.Markdown(str(error))
         return
-    box, look, notice = _question_row(text)
     unsure = hesitating_question(teacher)
-    other = gr.Button(text["inside_unsure"], size="sm", visible=unsure is not None)
+    box, look, other, notice = _question_row(text, has_other=unsure is not None)
     with gr.Accordion(text["tokens_title"], open=True):
         tokens = build_tokens_view(teacher.tokenizer, ids, text)
     with gr.Accordion(text["chain_title"], open=False):
@@ -87,8 +86,10 @@ def build_inside_tab(teacher: Pretrained, text: Text) -> None:
     _build_endpoints(teacher, text)
 
 
-def _question_row(text: Text) -> tuple[gr.Textbox, gr.Button, gr.Textbox]:
-    """Build the question, its button, and the place for what is wrong with it. 问题一栏。"""
+def _question_row(
+    text: Text, has_other: bool
+) -> tuple[gr.Textbox, gr.Button, gr.Button, gr.Textbox]:
+    """Build the question, its buttons, and the place for what is wrong with it. 问题一栏。"""
     with gr.Row():
         box = gr.Textbox(
             KNOWN_EXAMPLES[0],
@@ -100,11 +101,13 @@ def _question_row(text: Text) -> tuple[gr.Textbox, gr.Button, gr.Textbox]:
             min_width=240,
             elem_id="inside-question",
         )
-        look = gr.Button(text["inside_look"], variant="primary", scale=1, min_width=100)
+        with gr.Column(scale=1, min_width=180):
+            look = gr.Button(text["inside_look"], variant="primary")
+            other = gr.Button(text["inside_unsure"], size="sm", visible=has_other)
     notice = gr.Textbox(
         label=text["status"], interactive=False, visible=False, elem_id="inside-notice"
     )
-    return box, look, notice
+    return box, look, other, notice
 
 
 def _build_endpoints(teacher: Pretrained, text: Text) -> None:
