@@ -148,6 +148,7 @@ class Batch:
     def __init__(self, model: GPT) -> None:
         """Begin without rows. 空的一批。"""
         self._model = model
+        self._decoder = decoder_of(model)
         self._rows = Rows(model)
         self.askers: list[Asked] = []  # in the order of the rows
 
@@ -165,6 +166,7 @@ class Batch:
             cache = KVCache(self._model, len(new), max(lengths))
             # The filling is on the right, where no token of the question looks.
             hidden = self._model.hidden_states(input_ids, cache)  # (B, T, C)
+            self._decoder = decoder_of(self._model)  # not for each token: it looks at all weights
             last = torch.tensor(lengths, device=hidden.device) - 1
             logits = self._model.lm_head(hidden[torch.arange(len(new)), last]).float()  # (B, V)
             for number, asked in enumerate(new):
@@ -200,7 +202,7 @@ class Batch:
             places = torch.arange(max(lengths), device=ids.device)
             mask = (places <= positions[:, None])[:, None, None]  # (B, 1, 1, P)
         self._rows.at(positions, max(lengths))
-        return decoder_of(self._model).step(ids, positions, mask, self._rows)
+        return self._decoder.step(ids, positions, mask, self._rows)
 
     def _choose(self, group: list[Asked], logits: Tensor) -> None:
         """Choose a token for each of some rows that are chosen alike: logits (B, V)."""
