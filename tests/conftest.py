@@ -37,7 +37,7 @@ ROOT = Path(__file__).parent.parent
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The workers and what they start share the cores; two threads each would wait for one another.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["OMP_NUM_THREADS"] = "1"
 
 QUESTIONS = {
     "什么是密度?": "密度是质量除以体积。",
@@ -275,7 +275,7 @@ class Commands:
             [sys.executable, Path(__file__).with_name("command_server.py")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
             text=True,
         )
 

@@ -26,7 +26,7 @@ class HubCommands:
         self, endpoint: HubServer | str, token: str | None = "hf_write", xet: bool = False
     ) -> dict[str, str]:
         """The variables of such a process; its client has its cache in `home`."""
-        return client_environment(endpoint, self.home, token, xet) | {"OMP_NUM_THREADS": "1"}
+        return client_environment(endpoint, self.home, token, xet)
 
     def start(
         self,

@@ -91,7 +91,7 @@ def test_torchrun_trains_the_model_that_one_process_trains(
     ended = subprocess.run(
         [sys.executable, *torchrun, "-m", "scripts.train", *sets(*SHORT)],
         cwd=together,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         encoding="utf-8",
         check=False,

@@ -19,7 +19,7 @@ SENTENCES = [
     (re.compile(pattern), chinese)
     for pattern, chinese in (
         # ---- what was found in questions that can be read
-        (r"questions with different answers .*: (\d+);", "{0} 个问题有不止一种答案：各留一种"),
+        (r"questions with different answers .*: (\d+);", "{0} 个问题有不止一种答案：每题只留一种"),
         (r"rows that repeat an earlier one .*: (\d+);", "{0} 行与前面重复：重复的不会多教什么"),
         (
             r"pairs nearly the same in a file .*: (\d+);",
@@ -35,7 +35,7 @@ SENTENCES = [
         (r"rows whose answer is the question .*: (\d+);", "{0} 行的答案就是问题：请写上答案"),
         (
             r"rows of .* = (\d+) tokens .*: (\d+); no other row",
-            "{1} 行都太长，模型一次最多读 {0} 个词元：请缩短",
+            "全部 {1} 行都太长，模型一次最多读 {0} 个词元：请缩短",
         ),
         (
             r"rows of .* = (\d+) tokens .*: (\d+); they would",
@@ -71,7 +71,7 @@ SENTENCES = [
         (r"no TAB in (.*); put", "{0} 里没有 Tab：请在问题和答案之间按一下 Tab 键"),
         (r"only one column, (.*); put", "只有一列：{0}。请在问题和答案之间加英文逗号"),
         (r"no answer to (.*); write", "{0} 没有答案：请补上，或者删掉这一行"),
-        (r"no question to (.*); write", "答案 {0} 没有问题：请补上，或者删掉这一行"),
+        (r"no question to (.*); write", "答案 {0} 缺少对应的问题：请补上，或者删掉这一行"),
         (
             r"(\d+) columns where the table has (\d+);",
             "这一行有 {0} 列，应该是 {1} 列：答案里有分隔符时，给整个答案加英文引号",
@@ -100,7 +100,7 @@ def _part(part: str) -> str:
     place = PLACE.match(part)
     assert place, "all of it is optional"
     rest = part[place.end() :]
-    where = ", ".join(
+    where = "，".join(
         said.format(place[name])
         for name, said in (("line", "第 {} 行"), ("column", "第 {} 个字符"))
         if place[name]

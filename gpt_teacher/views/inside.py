@@ -18,7 +18,6 @@ from gpt_teacher.views.chain_view import (
     chosen_tokens,
     next_tokens,
 )
-from gpt_teacher.views.examples import hesitating_question
 from gpt_teacher.views.quick_gradio import gr
 from gpt_teacher.views.size_view import build_size_view
 from gpt_teacher.views.text import KNOWN_EXAMPLES, Text
@@ -47,15 +46,17 @@ def question_ids(teacher: Pretrained, text: Text, question: Any) -> list[int]:
     return ids
 
 
-def build_inside_tab(teacher: Pretrained, text: Text) -> None:
-    """Put the tab's components on the page, with a first question. 搭建界面。"""
+def build_inside_tab(teacher: Pretrained, text: Text, unsure: str | None) -> None:
+    """Put the tab's components on the page, with a first question. 搭建界面。
+
+    unsure: another one, that a button offers; None = no button.
+    """
     gr.Markdown(text["inside_intro"])
     try:
         ids = question_ids(teacher, text, KNOWN_EXAMPLES[0])
     except PromptError as error:  # a model that reads next to nothing
         gr.Markdown(str(error))
         return
-    unsure = hesitating_question(teacher)
     box, look, other, notice = _question_row(text, has_other=unsure is not None)
     with gr.Accordion(text["tokens_title"], open=True):
         tokens = build_tokens_view(teacher.tokenizer, ids, text)

@@ -14,6 +14,7 @@ from gpt_teacher.model import n_parameters
 from gpt_teacher.run_log import TrainingLog
 from gpt_teacher.training_jobs import TrainingJobs
 from gpt_teacher.views.ask import build_ask_tab
+from gpt_teacher.views.examples import hesitating_question
 from gpt_teacher.views.inside import build_inside_tab
 from gpt_teacher.views.quick_gradio import gr
 from gpt_teacher.views.replay import build_replay_tab
@@ -46,6 +47,7 @@ class Shown(NamedTuple):
     log: TrainingLog | None
     card: ReportCard
     jobs: TrainingJobs | None  # None = visitors may not train
+    unsure: str | None  # a question that the model is unsure of
 
 
 def build_page(
@@ -56,7 +58,8 @@ def build_page(
     jobs: TrainingJobs | None = None,
 ) -> gr.Blocks:
     """Return the page for a model, its training log and its quantized twin. 搭建页面。"""
-    shown = Shown(teacher, quantized, log, read_report_card(teacher), jobs)
+    card, unsure = read_report_card(teacher), hesitating_question(teacher)
+    shown = Shown(teacher, quantized, log, card, jobs, unsure)
     other = OTHER[language]
     page = gr.Blocks(title=TEXTS[language]["title"], analytics_enabled=False, delete_cache=CACHE)
     with page:
@@ -82,7 +85,7 @@ def _build_route(
     tabs: dict[str, Callable[[], None]] = {
         "replay": lambda: build_replay_tab(teacher, shown.log, text, page),
         "ask": lambda: build_ask_tab(teacher, shown.quantized, text),
-        "inside": lambda: build_inside_tab(teacher, text),
+        "inside": lambda: build_inside_tab(teacher, text, shown.unsure),
         "train": lambda: build_train_tab(text, shown.jobs, page),
         "report": lambda: build_report_tab(shown.card, text),
     }
