@@ -30,3 +30,22 @@ def test_its_classes_have_their_sources_again() -> None:
     from gpt_teacher.views.quick_gradio import gr
 
     assert inspect.getfile(gr.Slider).endswith("slider.py")
+
+
+NO_MATPLOTLIB = """
+import importlib.util, sys
+find_spec, looked_for = importlib.util.find_spec, []
+importlib.util.find_spec = lambda name, *more: name != "matplotlib" and find_spec(name, *more) or None
+from gpt_teacher.views.quick_gradio import gr
+class Finder:
+    find_spec = staticmethod(lambda name, path=None, target=None: looked_for.append(name))
+sys.meta_path.insert(0, Finder())
+with gr.utils.MatplotlibBackendMananger():  # around each event
+    pass
+print(looked_for)
+"""
+
+
+def test_a_matplotlib_that_is_not_there_is_not_looked_for_at_each_event() -> None:
+    said = subprocess.check_output([sys.executable, "-c", NO_MATPLOTLIB], cwd=ROOT, text=True)
+    assert said.strip() == "[]"

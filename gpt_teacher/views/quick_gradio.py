@@ -1,12 +1,17 @@
-"""gradio as `gr`, imported in two thirds of the time. 更快地导入 gradio。
+"""gradio as `gr`, imported in two thirds of the time, and quicker at each event. 更快的 gradio。
 
 While it is imported, gradio parses the source of each of its components to write stub files for
 editors: a third of its three seconds. Where it finds no source it goes on without.
+
+At each event it imports matplotlib, twice. Where that is not installed, Python looks for it in all
+its folders each time: a tenth of what an event costs. Once told that it is not there, it does not.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -31,5 +36,8 @@ def _without_sources() -> Iterator[None]:
 
 with _without_sources():
     import gradio as gr
+
+if importlib.util.find_spec("matplotlib") is None:
+    sys.modules["matplotlib"] = None  # type: ignore[assignment]  # import then fails at once
 
 __all__ = ["gr"]
