@@ -33,6 +33,7 @@ from gpt_teacher.sampler import (
 from gpt_teacher.tokenizer import PAD_ID, Tokenizer
 
 MAX_ROWS = 32  # answered at once; who comes later waits until a row is free
+STEPS_BETWEEN_JOINS = 4  # who asks meanwhile is read together with others: fewer, larger products
 
 
 class Asked:
@@ -208,8 +209,9 @@ class Batch:
         """Choose a token for each of some rows that are chosen alike: logits (B, V)."""
         with _told(group):
             first, seq_len = group[0], self._model.config.seq_len
-            random = [asked.random for asked in group]
-            seen = torch.cat([asked.seen for asked in group]).to(logits.device)  # (B, V)
+            random, seen = [asked.random for asked in group], None
+            if first.settings.repetition_penalty != 1:  # alike in this, too
+                seen = torch.cat([asked.seen for asked in group]).to(logits.device)  # (B, V)
             chosen, sure = pick(
                 logits, first.n_new, first.settings, random, seen, first.never_first
             )
@@ -272,7 +274,8 @@ class Batcher:
         """Decode until nobody waits."""
         while (new := self._take(batch)) is not None:
             batch.join(new)
-            batch.step()
+            for _ in range(STEPS_BETWEEN_JOINS):
+                batch.step()
 
     def _take(self, batch: Batch) -> list[Asked] | None:
         """Return who may join now; None if nobody is left."""

@@ -71,7 +71,8 @@ class StripLinear(NamedTuple):
         """(B, I) -> (B, O). 线性变换。"""
         K, B = self.strips.size(0), x.size(0)
         y = torch.baddbmm(self.bias, x.expand(K, -1, -1), self.strips)  # (K, B, STRIP)
-        return y.transpose(0, 1).reshape(B, -1)[:, : self.n_outputs]
+        y = y.view(1, -1) if B == 1 else y.transpose(0, 1).reshape(B, -1)  # (B, K·STRIP)
+        return y if y.size(1) == self.n_outputs else y.narrow(1, 0, self.n_outputs)
 
 
 class Int8Linear(NamedTuple):
@@ -120,6 +121,9 @@ class Norm(NamedTuple):
         """(B, C) -> (B, C). 归一化。"""
         norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)  # (B, 1)
         return x / torch.hypot(norm, self.least) * self.scale
+
+
+Turns = tuple[Tensor, Tensor]  # what x and x rolled by half are multiplied by, (B, 1, 1, D) each
 
 
 class Layer(NamedTuple):
@@ -195,9 +199,10 @@ class Decoder:
         x = F.embedding(ids, self._embedding)  # (B, C)
         if self._positions is not None:
             x = x + F.embedding(positions, self._positions)
-        turns = self._turns
-        if turns is not None:
-            turns = turns.index_select(1, positions)  # (2, B, 1, 1, D)
+        turns = None
+        if self._turns is not None:
+            cos, sin = self._turns.index_select(1, positions).unbind()  # (B, 1, 1, D)
+            turns = (cos, sin)
         for number, layer in enumerate(self._layers):
             qkv = layer.qkv(layer.attention_norm(x))  # (B, 3C)
             x = x + layer.out(self._attention(qkv, number, cache, turns, mask))
@@ -205,7 +210,7 @@ class Decoder:
         return self._lm_head(self._norm(x)).float()  # (B, V)
 
     def _attention(
-        self, qkv: Tensor, layer: int, cache: Cache, turns: Tensor | None, mask: Tensor | None
+        self, qkv: Tensor, layer: int, cache: Cache, turns: Turns | None, mask: Tensor | None
     ) -> Tensor:
         """Gather from the tokens so far: (B, 3C) -> (B, C). 注意力。"""
         H, D = self._n_head, self._head_dim

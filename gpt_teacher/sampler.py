@@ -26,6 +26,7 @@ from gpt_teacher.prompt import REFUSAL, REFUSAL_ANSWER, encode_prompt, is_refusa
 from gpt_teacher.tokenizer import BOS_ID, EOS_ID, PAD_ID, UNK_ID, Tokenizer
 
 NEVER_SAMPLED = (BOS_ID, PAD_ID, UNK_ID)
+_NEVER = torch.tensor(NEVER_SAMPLED)
 LEADING_PUNCTUATION = " \t\r\n,.;:!?，。；：！？、"  # an answer does not begin with these
 BATCH_SIZE = 64  # sequences decoded together
 DROPPED_SHARE = 1 / 16  # of the rows finished: now it pays to go on without them
@@ -83,7 +84,7 @@ def forbid(
     logits: Tensor, n_new: int, settings: SamplingConfig, never_first: tuple[int, ...] = ()
 ) -> None:
     """Rule out, in place, what may not be the new token number n_new (from 0). 禁用的词元。"""
-    logits[:, NEVER_SAMPLED] = -torch.inf
+    logits.index_fill_(1, _NEVER.to(logits.device), -torch.inf)
     if n_new == 0 and never_first:
         logits[:, never_first] = -torch.inf
     if n_new < settings.min_new_tokens:
@@ -155,19 +156,19 @@ def pick(
     n_new: int,
     settings: SamplingConfig,
     random: list[torch.Generator],
-    seen: Tensor,
+    seen: Tensor | None,
     never_first: tuple[int, ...] = (),
 ) -> tuple[Tensor, Tensor]:
     """Return new token number n_new of each row, and how sure the model is (B,), (B,). 选词元。
 
-    Logits (B, V) are changed in place; seen (B, V) as in penalise_repetition.
+    Logits (B, V) are changed in place; seen (B, V) as in penalise_repetition, None = nothing yet.
     """
     probabilities = logits.softmax(dim=-1)  # (B, V)
     forbid(logits, n_new, settings, never_first)
-    if settings.repetition_penalty != 1:
+    if seen is not None and settings.repetition_penalty != 1:
         logits = penalise_repetition(logits, seen, settings.repetition_penalty)
     chosen = choose(logits, settings, random)  # (B,)
-    return chosen, probabilities.gather(-1, chosen[:, None])[:, 0]
+    return chosen, probabilities.gather(-1, chosen.unsqueeze(-1)).squeeze(-1)
 
 
 # ---------------------------------------------------------------- generation

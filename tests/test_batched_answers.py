@@ -130,6 +130,34 @@ def test_an_answer_grows_and_its_end_comes_last(teacher: Pretrained) -> None:
     assert all(texts[-1].startswith(text) for text in texts)
 
 
+def test_who_asks_during_some_steps_is_read_together_with_others(
+    teacher: Pretrained, alone: list[Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batcher = Batcher(teacher.model, teacher.tokenizer)
+    later: list[Asked] = []
+    read: list[int] = []
+    join, step = Batch.join, Batch.step
+
+    def count(batch: Batch, new: list[Asked]) -> None:
+        read.append(len(new))
+        join(batch, new)
+
+    def ask_one_more(batch: Batch) -> None:
+        step(batch)
+        if len(later) < 3:
+            later.append(batcher.ask(*ASKED[len(later) + 2]))
+
+    monkeypatch.setattr(Batch, "join", count)
+    monkeypatch.setattr(Batch, "step", ask_one_more)
+    first = batcher.ask(*ASKED[0])
+    assert first.wait(60)
+    assert_same(first.latest, alone[0])
+    for number, one in enumerate(later):
+        assert one.wait(60)
+        assert_same(one.latest, alone[number + 2])
+    assert [n for n in read if n] == [1, 3]
+
+
 def test_threads_and_rows_are_gone_when_nobody_waits(teacher: Pretrained) -> None:
     batcher, before = Batcher(teacher.model, teacher.tokenizer), threading.active_count()
     for _ in range(2):  # the second time with a new thread
