@@ -6,6 +6,9 @@ import math
 from collections import defaultdict
 from typing import NamedTuple
 
+import torch
+from torch import Tensor
+
 from gpt_teacher.look_alikes import bare, character_pairs
 
 
@@ -26,12 +29,14 @@ class SimilarQuestions:
     def __init__(self, questions: list[str]) -> None:
         """Note for each pair of characters which questions have it. 建索引。"""
         self.questions = questions
-        self._having: defaultdict[str, list[int]] = defaultdict(list)
+        having: defaultdict[str, list[int]] = defaultdict(list)
         pairs_of = [character_pairs(bare(question)) for question in questions]
         for index, pairs in enumerate(pairs_of):
             for pair in pairs:
-                self._having[pair].append(index)
-        self._weights = [sum(map(self._weight, sorted(pairs))) for pairs in pairs_of]
+                having[pair].append(index)
+        self._having: dict[str, list[int] | Tensor] = {**having}
+        weights = [sum(map(self._weight, sorted(pairs))) for pairs in pairs_of]
+        self._weights = torch.tensor(weights, dtype=torch.float64)
 
     def _weight(self, pair: str) -> float:
         """Return how much a pair counts; one that no question has counts like the rarest. 权重。"""
@@ -43,12 +48,19 @@ class SimilarQuestions:
         Similarity is the weighted Jaccard index: weight of the pairs in both by that of the pairs
         in either.
         """
-        pairs = character_pairs(bare(question))
-        shared: defaultdict[int, float] = defaultdict(float)
-        for pair in sorted(pairs):  # in a fixed order: sums of floats depend on it
-            weight = self._weight(pair)
-            for index in self._having.get(pair, ()):
-                shared[index] += weight
-        own = sum(map(self._weight, sorted(pairs)))
-        found = (Similar(i, w / (own + self._weights[i] - w)) for i, w in shared.items())
-        return max(found, key=lambda s: (round(s.similarity, 9), -s.number), default=None)
+        pairs = sorted(character_pairs(bare(question)))  # in a fixed order: sums depend on it
+        shared = torch.zeros(len(self.questions), dtype=torch.float64)  # weight of pairs in both
+        for pair in filter(self._having.__contains__, pairs):
+            shared[self._numbers(pair)] += self._weight(pair)
+        if not shared.any():
+            return None
+        similarity = shared / (sum(map(self._weight, pairs)) + self._weights - shared)
+        number = int(similarity.round(decimals=9).argmax())  # the first of several
+        return Similar(number, float(similarity[number]))
+
+    def _numbers(self, pair: str) -> Tensor:
+        """Return which questions have a pair, as a tensor from the first time on. 含某字对的题。"""
+        having = self._having[pair]
+        if not isinstance(having, Tensor):
+            having = self._having[pair] = torch.tensor(having)
+        return having
