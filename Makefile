@@ -2,11 +2,11 @@
 .PHONY: check test
 PYTHON ?= python
 
-check:
+check: test
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m mypy --strict gpt_teacher
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -m slow
 
 test:
 	$(PYTHON) -m pytest

@@ -50,6 +50,8 @@ from hub_wire import Request
 from gpt_teacher.config import Config
 from scripts import page_models
 
+pytestmark = pytest.mark.slow  # the lesson from end to end, with an app for each computer
+
 NO_TOKEN = {"token": None, "xet": True}  # but for a login; over Xet, as the real Hub
 TOKENS = {TEACHER: "hf_write", STUDENT: "hf_student"}
 MIRROR, NOWHERE = "https://hf-mirror.com", "http://127.0.0.1:9"

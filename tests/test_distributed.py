@@ -83,6 +83,7 @@ def test_a_process_on_its_own_is_a_team_of_one() -> None:
 # ---------------------------------------------------------------- the same run
 
 
+@pytest.mark.slow
 def test_torchrun_trains_the_model_that_one_process_trains(
     tiny_project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

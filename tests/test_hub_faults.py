@@ -15,6 +15,8 @@ from hub_commands import REPO, HubCommands
 from hub_faults import refused_endpoint, silent_endpoint, web_page_endpoint
 from hub_server import HubServer
 
+pytestmark = pytest.mark.slow  # who waits for a network that fails waits long
+
 DENSITY = "密度是质量除以体积。"
 # Each request that a push makes, in its order.
 REQUESTS = {

@@ -245,6 +245,7 @@ def test_the_tabs_stand_in_the_order_of_a_lesson_and_the_address_opens_one(
         expect_tab(page, name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "scheme"), [("desktop", "light"), ("phone", "dark")])
 def test_no_tab_breaks_a_serious_rule_of_accessibility(
     browser: Browser, url: str, size: Any, scheme: Any

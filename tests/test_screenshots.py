@@ -23,6 +23,7 @@ raise SystemExit(screenshots.main())
 """
 
 
+@pytest.mark.slow
 def test_each_tab_has_its_picture(browser: Browser, tiny_run: TinyRun, tmp_path: Path) -> None:
     """In a process of its own: two browsers of one process get in each other's way."""
     assert browser.is_connected()  # or there is nothing to test

@@ -128,6 +128,7 @@ def read_until(page: Page, elem_id: str, text: str, seconds: float = 240) -> Non
 # ---------------------------------------------------------------- as a student
 
 
+@pytest.mark.slow
 def test_a_student_trains_twenty_questions_asks_and_takes_the_model_home(
     visit: Visit, url: str, jobs: TrainingJobs, commands: Commands, tmp_path: Path
 ) -> None:
