@@ -16,6 +16,7 @@ os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = "1000000"  # as app.py has it
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from gpt_teacher.config import AppConfig
+from gpt_teacher.views import ask
 from gpt_teacher.views.theme import launch_options
 
 expect.set_options(timeout=20_000)  # milliseconds: tests share the machine
@@ -107,3 +108,9 @@ def wipe(page: Page) -> None:
     page.evaluate("localStorage.clear(); sessionStorage.clear()")
     page.goto("about:blank")
     page.context.clear_cookies()
+
+
+def show_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Show an answer more often than a reader needs: a fast machine has it before one update."""
+    monkeypatch.setattr(ask, "SHOWN_EVERY_SECONDS", 0.002)
+    monkeypatch.setattr(ask, "SECONDS_OF_EACH", 0.002)

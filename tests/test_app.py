@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
-from pages import SIZES, opened, served
+from pages import SIZES, opened, served, show_often
 from playwright.sync_api import Browser, Page, expect
 
 from gpt_teacher import SHIPPED, from_pretrained
@@ -48,8 +48,9 @@ def test_the_public_endpoints_are_those_of_one_language(client: Client) -> None:
 
 
 def test_the_answer_streams_and_ends_as_the_package_answers(
-    client: Client, answers: dict[str, str]
+    client: Client, answers: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    show_often(monkeypatch)
     job = client.submit(ATTENTION, api_name="/ask")
     text, status, _ = job.result(timeout=60)
     grown = [output[0] for output in job.outputs()]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from gradio_client import Client
-from pages import opened, served
+from pages import opened, served, show_often
 from playwright.sync_api import Browser, Page, expect
 
 import gpt_teacher.batched_answers
@@ -98,8 +98,12 @@ def test_the_endpoint_keeps_its_parameters_and_says_what_it_returns(client: Clie
 
 
 def test_both_models_stream_and_end_as_the_package_answers(
-    client: Client, teacher: Pretrained, quantized: Pretrained
+    client: Client,
+    teacher: Pretrained,
+    quantized: Pretrained,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    show_often(monkeypatch)
     job = client.submit(ATTENTION, api_name="/ask")
     text, status, tokens, twin_text, twin_status, twin_tokens = job.result(timeout=60)
     expected = teacher.answer(ATTENTION), quantized.answer(ATTENTION)

@@ -158,16 +158,22 @@ def test_who_asks_during_some_steps_is_read_together_with_others(
     assert [n for n in read if n] == [1, 3]
 
 
+def wait_for_threads() -> None:
+    """Wait until nothing is decoded any more: a thread outlives the last answer by a moment."""
+    for thread in threading.enumerate():
+        if "_decode" in thread.name:
+            thread.join(60)
+
+
 def test_threads_and_rows_are_gone_when_nobody_waits(teacher: Pretrained) -> None:
+    wait_for_threads()  # of the tests before
     batcher, before = Batcher(teacher.model, teacher.tokenizer), threading.active_count()
     for _ in range(2):  # the second time with a new thread
         asks = [batcher.ask(*one) for one in ASKED[:4]]
         for one in asks[1:]:
             one.give_up()
         assert asks[0].wait(60)
-        for thread in threading.enumerate():
-            if "_decode" in thread.name:
-                thread.join(60)
+        wait_for_threads()
         assert batcher.n_askers == 0
         assert threading.active_count() == before
 
