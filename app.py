@@ -36,8 +36,7 @@ def main() -> int:
     teacher = open_for_page(arguments, config)
     twin = open_twin(teacher)
     log, language = training_log(teacher.folder), config.app.language
-    for model in filter(None, (teacher, twin)):
-        warm_up(model)
+    warm_up(teacher, twin)
     jobs = TrainingJobs(config) if config.app.training else None
     page = build_page(teacher, log, language, twin, jobs)
     page.launch(**launch_options(config.app))

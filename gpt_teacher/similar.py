@@ -35,8 +35,9 @@ class SimilarQuestions:
             for pair in pairs:
                 having[pair].append(index)
         self._having: dict[str, list[int] | Tensor] = {**having}
-        weights = [sum(map(self._weight, sorted(pairs))) for pairs in pairs_of]
-        self._weights = torch.tensor(weights, dtype=torch.float64)
+        weight = {pair: self._weight(pair) for pair in having}
+        totals = [sum(weight[pair] for pair in sorted(pairs)) for pairs in pairs_of]
+        self._weights = torch.tensor(totals, dtype=torch.float64)  # of each question's own pairs
 
     def _weight(self, pair: str) -> float:
         """Return how much a pair counts; one that no question has counts like the rarest. 权重。"""

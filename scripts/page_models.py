@@ -81,8 +81,12 @@ def open_twin(teacher: Pretrained) -> Pretrained | None:
     return twin
 
 
-def warm_up(teacher: Pretrained) -> None:
-    """Ask once, so that the first visitor does not wait for tables and caches. 预热。"""
-    with suppress(GPTTeacherError):  # a model that reads next to nothing
-        teacher.answer(WARM_UP_QUESTION)
+def warm_up(teacher: Pretrained, twin: Pretrained | None) -> None:
+    """Ask once, so that the first visitor does not wait for tables and caches. 预热。
+
+    The nearest taught question is looked for in one of the models only.
+    """
+    with suppress(GPTTeacherError):  # models that read next to nothing
+        for model in filter(None, (teacher, twin)):
+            model.answer(WARM_UP_QUESTION)
         teacher.nearest(WARM_UP_QUESTION)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from gpt_teacher import Pretrained
@@ -46,10 +47,12 @@ def question_ids(teacher: Pretrained, text: Text, question: Any) -> list[int]:
     return ids
 
 
-def build_inside_tab(teacher: Pretrained, text: Text, unsure: str | None) -> None:
+def build_inside_tab(
+    teacher: Pretrained, text: Text, unsure: Callable[[], str | None] | None
+) -> None:
     """Put the tab's components on the page, with a first question. 搭建界面。
 
-    unsure: another one, that a button offers; None = no button.
+    unsure: finds another one, when a button is clicked; None = no button.
     """
     gr.Markdown(text["inside_intro"])
     try:
@@ -83,7 +86,10 @@ def build_inside_tab(teacher: Pretrained, text: Text, unsure: str | None) -> Non
     shown = [notice, *tokens, *chain.shown, attention.heat_map]
     asked = [box, chain.game, *attention.place, *chain.filters]
     gr.on([look.click, box.submit], look_inside, asked, shown, **QUIET)
-    other.click(lambda: unsure, None, box, **QUIET).then(look_inside, asked, shown, **QUIET)
+    if unsure is not None:
+        another = unsure
+        find = other.click(lambda: another() or gr.skip(), None, box, **QUIET)
+        find.then(look_inside, asked, shown, **QUIET)
     _build_endpoints(teacher, text)
 
 

@@ -6,6 +6,7 @@ same model. Named endpoints belong to the root's page alone.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -47,7 +48,7 @@ class Shown(NamedTuple):
     log: TrainingLog | None
     card: ReportCard
     jobs: TrainingJobs | None  # None = visitors may not train
-    unsure: str | None  # a question that the model is unsure of
+    unsure: Callable[[], str | None] | None  # finds a question that the model is unsure of
 
 
 def build_page(
@@ -58,8 +59,9 @@ def build_page(
     jobs: TrainingJobs | None = None,
 ) -> gr.Blocks:
     """Return the page for a model, its training log and its quantized twin. 搭建页面。"""
-    card, unsure = read_report_card(teacher), hesitating_question(teacher)
-    shown = Shown(teacher, quantized, log, card, jobs, unsure)
+    has_held_out = teacher.data_file("test") is not None
+    unsure = functools.cache(lambda: hesitating_question(teacher)) if has_held_out else None
+    shown = Shown(teacher, quantized, log, read_report_card(teacher), jobs, unsure)
     other = OTHER[language]
     page = gr.Blocks(title=TEXTS[language]["title"], analytics_enabled=False, delete_cache=CACHE)
     with page:
