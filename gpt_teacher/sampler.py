@@ -161,7 +161,7 @@ def pick(
 ) -> tuple[Tensor, Tensor]:
     """Return new token number n_new of each row, and how sure the model is (B,), (B,). 选词元。
 
-    Logits (B, V) are changed in place; seen (B, V) as in penalise_repetition, None = nothing yet.
+    Logits (B, V) are changed in place; seen (B, V) as in penalise_repetition; None = no token.
     """
     probabilities = logits.softmax(dim=-1)  # (B, V)
     forbid(logits, n_new, settings, never_first)

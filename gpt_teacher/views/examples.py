@@ -43,16 +43,18 @@ def example_questions(teacher: Pretrained) -> Examples:
     )
 
 
-def hesitating_question(teacher: Pretrained) -> str | None:
-    """Return the held-out question whose answer the model is least sure how to begin. 拿不准的题。
-
-    None if there are no held-out questions. Of them, some are looked at, spread over the topics.
-    """
+def held_out_questions(teacher: Pretrained) -> list[str]:
+    """Return some questions that were not trained on, spread over the topics. 没训练过的问法。"""
     held_out = _one_of_each_topic(_rows(teacher, "test"))
     every = -(-len(held_out) // N_LOOKED_AT) or 1
-    questions = [row.prompt for row in held_out[::every]]
-    if not questions:
-        return None
+    return [row.prompt for row in held_out[::every]]
+
+
+def hesitating_question(teacher: Pretrained, questions: list[str]) -> str | None:
+    """Return the question whose answer the model is least sure how to begin. 拿不准的题。
+
+    None if one of them is longer than what the model reads.
+    """
     first_token = SamplingConfig(max_new_tokens=1)
     try:
         begun = answers(teacher.model, teacher.tokenizer, questions, first_token)

@@ -15,7 +15,7 @@ from gpt_teacher.model import n_parameters
 from gpt_teacher.run_log import TrainingLog
 from gpt_teacher.training_jobs import TrainingJobs
 from gpt_teacher.views.ask import build_ask_tab
-from gpt_teacher.views.examples import hesitating_question
+from gpt_teacher.views.examples import held_out_questions, hesitating_question
 from gpt_teacher.views.inside import build_inside_tab
 from gpt_teacher.views.quick_gradio import gr
 from gpt_teacher.views.replay import build_replay_tab
@@ -59,9 +59,10 @@ def build_page(
     jobs: TrainingJobs | None = None,
 ) -> gr.Blocks:
     """Return the page for a model, its training log and its quantized twin. 搭建页面。"""
-    has_held_out = teacher.data_file("test") is not None
-    unsure = functools.cache(lambda: hesitating_question(teacher)) if has_held_out else None
-    shown = Shown(teacher, quantized, log, read_report_card(teacher), jobs, unsure)
+    held_out = held_out_questions(teacher)
+    unsure = functools.cache(lambda: hesitating_question(teacher, held_out))
+    card = read_report_card(teacher)
+    shown = Shown(teacher, quantized, log, card, jobs, unsure if held_out else None)
     other = OTHER[language]
     page = gr.Blocks(title=TEXTS[language]["title"], analytics_enabled=False, delete_cache=CACHE)
     with page:
