@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from pathlib import Path
+
+PAUSES = (0.1, 0.3, 1.0)  # seconds between tries
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -38,16 +41,40 @@ def replace_folder(folder: Path, files: dict[str, bytes], previous: Path | None 
     except OSError:
         shutil.rmtree(new, ignore_errors=True)
         raise
-    shutil.rmtree(old, ignore_errors=True)  # left by a crash after its successor took its place
-    if folder.exists():
-        folder.rename(old)
-    new.rename(folder)
+    _swap(folder, new, old)
     _sync_folder(folder.parent)
     if previous is not None and old.exists():
         shutil.rmtree(previous, ignore_errors=True)
         previous.parent.mkdir(parents=True, exist_ok=True)
         old.rename(previous)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _swap(folder: Path, new: Path, old: Path) -> None:
+    """Rename folder to old and new to folder. 换上新文件夹。"""
+    for is_last in (False, True):
+        shutil.rmtree(old, ignore_errors=True)  # left by a crash, its successor in its place
+        if folder.exists():
+            _rename(folder, old)
+        try:
+            _rename(new, folder)
+        except OSError:
+            if is_last or not folder.exists():  # a reader may have taken this for a power cut,
+                raise  # and put the old folder back
+        else:
+            return
+
+
+def _rename(source: Path, target: Path) -> None:
+    """Rename; on Windows wait a little for whoever has a file of it open. 改名。"""
+    for seconds in PAUSES if os.name == "nt" else ():
+        try:
+            source.rename(target)
+        except PermissionError:
+            time.sleep(seconds)
+        else:
+            return
+    source.rename(target)
 
 
 def finish_swap(folder: Path) -> None:

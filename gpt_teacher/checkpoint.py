@@ -23,6 +23,7 @@ from safetensors.torch import load as parse_tensors  # no pickle: it cannot run 
 from torch import Tensor
 
 from gpt_teacher.atomic import finish_swap, replace_file, replace_folder
+from gpt_teacher.commands import resume_command
 from gpt_teacher.config import Config, load_config
 from gpt_teacher.errors import CheckpointError
 from gpt_teacher.model import GPT
@@ -173,7 +174,7 @@ def save_state(path: Path, tensors: dict[str, Tensor], state: Json) -> None:
     except OSError as error:
         raise CheckpointError(
             f"cannot write {path}: {error.strerror or error}; what was saved before is still "
-            f"whole. Free some space, then go on with: python -m scripts.train --resume"
+            f"whole. Free some space, then go on with: {resume_command(path.parent.parent)}"
         ) from None
 
 
@@ -216,7 +217,7 @@ def _json(value: Json) -> bytes:
 def _read_json(path: Path) -> Json:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is damaged ({error}); copy the folder again") from None
     if not isinstance(value, dict):
         raise CheckpointError(f"{path} is damaged (not a JSON object); copy the folder again")

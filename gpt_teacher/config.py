@@ -329,7 +329,7 @@ def _read_override(text: str, section: str, key: str) -> Any:
     """Return the value of a `--set`: text where text is wanted, else YAML. 读取 --set。"""
     try:
         value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError):
+    except (yaml.YAMLError, ValueError, RecursionError):
         return text  # a Windows path or a stop text such as `[` is no YAML, but fine as text
     hints = get_type_hints(SECTIONS[section]) if section in SECTIONS else {}
     if hints.get(key) in (int, float, bool) or value is None or isinstance(value, list):

@@ -24,7 +24,7 @@ from gpt_teacher.questions import (
 )
 from gpt_teacher.similar import SimilarQuestions
 from gpt_teacher.text_files import Row, file_sha256
-from gpt_teacher.tokenizer import UNK_ID, Tokenizer
+from gpt_teacher.tokenizer import EOS_ID, UNK_ID, Tokenizer
 
 MAX_VALIDATION = 64  # sequences of an evaluation on the way: seconds count there
 SPLITS = ("train", "val", "test", "unknown", "unknown_val", "unknown_test")
@@ -139,7 +139,8 @@ def _load_text(config: Config, tokenizer: Tokenizer) -> TrainingData:
         n_train = int(len(ids) * (1 - config.data.val_fraction))
         train_ids, val_ids = ids[:n_train], ids[n_train:]
         split = f"the last {config.data.val_fraction:.0%} of it are for validation"
-    if len(val_ids) < 2:
+    batches = TextBatches(train_ids, config)
+    if not (val_ids[1:] != EOS_ID).any():  # the first token is given, an end has no bytes
         raise DataError(f"{val_path or path}: the text is too short to keep some for validation")
     val_text = text_validation(val_ids, length, config.training.micro_batch)
     report = [f"{path}: {len(train_ids) + len(val_ids):,} tokens, {split}"]
@@ -148,7 +149,7 @@ def _load_text(config: Config, tokenizer: Tokenizer) -> TrainingData:
         report.append(f"{unknown} characters are unknown to the tokenizer and become <unk>")
     start = tokenizer.decode(val_ids[:PROBE_PROMPT_TOKENS].tolist()).strip("\ufffd")
     return TrainingData(
-        batches=TextBatches(train_ids, config),
+        batches=batches,
         validation=spread(val_text, max(1, MAX_VALIDATION // config.training.micro_batch)),
         rows={split: [] for split in SPLITS},
         val_text=val_text,

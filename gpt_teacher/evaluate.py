@@ -65,7 +65,8 @@ def probe(
     settings = SamplingConfig(max_new_tokens=min(PROBE_TOKENS, model.config.seq_len // 2))
     with evaluating(model):
         if raw:
-            prompts = [tokenizer.encode(question) or [EOS_ID] for question in questions]
+            room = model.config.seq_len - 1  # for the last part of a long text
+            prompts = [(tokenizer.encode(one) or [EOS_ID])[-room:] for one in questions]
             given = [list(continue_text(model, tokenizer, q, settings))[-1] for q in questions]
         else:
             prompts = [encode_prompt(tokenizer, question) for question in questions]

@@ -37,7 +37,7 @@ def take_late_exam(last: Path, say: Callable[[str], None]) -> bool:
     quantized = quantize(checkpoint.tensors)
     models = {
         "fp32": build_model(checkpoint, checkpoint.tensors),
-        "int8": build_model(checkpoint, dequantize(quantized)),
+        "int8": build_model(checkpoint, dequantize(quantized), int8=True),
     }
     sampling = checkpoint.config.sampling
     exam = final_exam(models, checkpoint.tokenizer, data, 1.0, say, sampling.refuse_below)

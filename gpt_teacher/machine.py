@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import platform
 import re
@@ -49,7 +50,7 @@ def pick_precision(
     if name != "auto":
         return name
     if device.type == "cuda":
-        fast = torch.cuda.is_bf16_supported()
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
     elif device.type == "cpu":
         checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
         fast = any(getattr(torch.cpu, check, bool)() for check in checks)
@@ -123,14 +124,19 @@ def peak_memory_bytes() -> int | None:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+@functools.cache
 def code_commit() -> str | None:
-    """Return the commit of the code, `+` if changed since; None outside git. 代码版本。"""
+    """Return the commit of the code as it was loaded, `+` if changed since. 代码版本。
+
+    None outside git.
+    """
     here = Path(__file__).parent
     try:
         commit, changes = (
             subprocess.run(
                 ["git", *arguments],
                 cwd=here,
+                stdin=subprocess.DEVNULL,  # else, on Windows, git waits for whoever reads ours
                 capture_output=True,
                 text=True,
                 check=True,

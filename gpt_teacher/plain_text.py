@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 from array import array
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -29,14 +31,16 @@ def encoded_text(path: Path, tokenizer: Tokenizer, cache_dir: Path) -> Tensor:
     key = hashlib.sha256((file_sha256(path) + tokenizer.fingerprint).encode()).hexdigest()[:16]
     cached = cache_dir / f"{path.stem}-{key}.int32"
     if not cached.exists():
+        temporary = cached.with_suffix(f".{os.getpid()}.tmp")  # several may begin at once
         try:
             cache_dir.mkdir(parents=True, exist_ok=True)
-            temporary = cached.with_suffix(".tmp")
             with temporary.open("wb") as file:
                 for ids in _encode_pieces(path, tokenizer):
                     file.write(array("i", ids).tobytes())
             temporary.replace(cached)
         except OSError as error:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
             raise DataError(
                 f"{cache_dir}: cannot be written ({error.strerror}); set another data.cache_dir"
             ) from None

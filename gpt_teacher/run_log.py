@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gpt_teacher.atomic import replace_file
 from gpt_teacher.errors import CheckpointError, DataError
 
 LOG_FILE = "train_log.jsonl"
@@ -130,9 +131,13 @@ class LogWriter:
         ]
         kept = [e for e in kept if e["event"] != "end"]
         lines = [json.dumps(event, ensure_ascii=False) + "\n" for event in kept]
-        temporary = self.path.with_suffix(".tmp")
-        temporary.write_text("".join(lines), encoding="utf-8")
-        temporary.replace(self.path)
+        try:
+            replace_file(self.path, "".join(lines).encode())
+        except OSError as error:
+            raise CheckpointError(
+                f"cannot write {self.path}: {error.strerror or error}; nothing is lost. Free some "
+                f"space, then try again"
+            ) from None
 
 
 def _read_events(content: bytes, source: str) -> list[Event]:

@@ -7,18 +7,69 @@ checkpoints/previous/   what a new run took the place of
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from gpt_teacher.checkpoint import load_state
+from gpt_teacher.commands import resume_command
 from gpt_teacher.config import Config, parse_config
 from gpt_teacher.errors import CheckpointError, ConfigError
 
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+LOCK_FILE = ".training.lock"  # held by the run that writes to the folder
 RESUME_MAY_SET = ("training.max_steps", "training.early_stop", "training.eval_interval")
+
+
+@contextmanager
+def reserved(save_dir: Path) -> Iterator[None]:
+    """Keep a folder for one run; the system frees it, however the run ends. 独占保存目录。
+
+    Raises CheckpointError if another run writes to it.
+    """
+    try:
+        save_dir.mkdir(parents=True, exist_ok=True)
+        file = (save_dir / LOCK_FILE).open("wb")
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot write to {save_dir}: {error.strerror}; choose another folder with "
+            f"--set training.save_dir=FOLDER"
+        ) from None
+    with file:
+        try:
+            _lock(file.fileno())
+        except (BlockingIOError, PermissionError):  # the second one on Windows
+            raise CheckpointError(
+                f"another training writes to {save_dir} (另一个训练正在使用); wait for its end, or "
+                f"choose another folder: --set training.save_dir=FOLDER"
+            ) from None
+        except OSError:
+            pass  # a network drive without locks
+        yield
+
+
+def _lock(handle: int) -> None:
+    if sys.platform == "win32":
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+    else:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class Resumed(NamedTuple):
+    """How a saved run is to go on. 续训的设置。"""
+
+    config: Config
+    max_steps: int | None  # the new number of updates; None = as planned before
 
 
 def state_file(save_dir: Path) -> Path:
@@ -26,12 +77,14 @@ def state_file(save_dir: Path) -> Path:
     return save_dir / "resume" / "state.safetensors"
 
 
-def resumed_config(save_dir: Path, overrides: list[str]) -> Config:
+def resumed(save_dir: Path, overrides: list[str]) -> Resumed:
     """Return the saved run's configuration with the overrides it allows. 续训的配置。"""
     file = state_file(save_dir)
     state = load_state(file)[1]
-    allowed = [o for o in overrides if o.partition("=")[0].strip() in RESUME_MAY_SET]
-    refused = [o for o in overrides if o not in allowed and not o.startswith("training.save_dir=")]
+    keys = [override.partition("=")[0].strip() for override in overrides]
+    named = list(zip(keys, overrides, strict=True))
+    allowed = [override for key, override in named if key in RESUME_MAY_SET]
+    refused = [o for key, o in named if key not in (*RESUME_MAY_SET, "training.save_dir")]
     if refused:
         raise ConfigError(
             [
@@ -41,7 +94,11 @@ def resumed_config(save_dir: Path, overrides: list[str]) -> Config:
             ]
         )
     config = parse_config(state["config"], str(file), allowed)
-    return replace(config, training=replace(config.training, save_dir=str(save_dir)))
+    # Not compared with the saved number: --minutes may have planned another one.
+    max_steps = config.training.max_steps if "training.max_steps" in keys else None
+    return Resumed(
+        replace(config, training=replace(config.training, save_dir=str(save_dir))), max_steps
+    )
 
 
 def set_aside(save_dir: Path, say: Callable[[str], None]) -> None:
@@ -51,8 +108,14 @@ def set_aside(save_dir: Path, say: Callable[[str], None]) -> None:
         shutil.rmtree(resume, ignore_errors=True)
         return
     shutil.rmtree(kept, ignore_errors=True)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    resume.rename(kept)
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        resume.rename(kept)
+    except OSError as error:
+        raise CheckpointError(
+            f"{resume} cannot be moved to {kept} ({error.strerror}), where the run before would be "
+            f"kept; mend that, or choose another training.save_dir"
+        ) from None
     try:
         progress = load_state(kept / "state.safetensors")[1]["progress"]
     except CheckpointError as error:
@@ -63,7 +126,7 @@ def set_aside(save_dir: Path, say: Callable[[str], None]) -> None:
         say(
             f"the unfinished run in {save_dir} (step {step} of {max_steps}) was "
             f"moved to {kept.parent}; to go on with it, stop now, move {kept} back to {resume} "
-            f"and run again with --resume"
+            f"and run: {resume_command(save_dir)}"
         )
 
 

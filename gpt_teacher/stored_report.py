@@ -24,6 +24,16 @@ REPORT_FILE = "exam_report.json"
 SAVE_COMMAND = "python -m scripts.evaluate --save"
 MAX_BYTES = 1_000_000  # a hundred times a report; a stranger's file may be anything
 PRECISIONS = ("fp32", "int8")
+# What a file can raise that is no report.
+DAMAGED = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    OverflowError,
+    DataError,
+)
 
 
 class Confusion(NamedTuple):
@@ -112,7 +122,7 @@ def read_report(folder: Path) -> StoredReport | None:
         if not models:
             return None
         return StoredReport(models, found)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (OSError, *DAMAGED):
         return None
 
 

@@ -27,6 +27,8 @@ def parse_sections(text: str, source: str) -> dict[str, dict[str, Any]]:
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         what = getattr(error, "problem", None) or "broken"
         raise ConfigError([f"{source}{where}: this is not YAML: {what}"]) from None
+    except RecursionError:
+        raise ConfigError([f"{source}: this is not YAML: too many brackets"]) from None
     except ValueError as error:  # a date that does not exist
         raise ConfigError([f"{source}: this is not YAML: {error}"]) from None
     document = {} if document is None else document

@@ -172,9 +172,15 @@ def _one_step(
     except TrainingError as error:
         raise TrainingError(
             f"step {progress.step + 1}: {error}, at a learning rate of {lr:.3g}. The weights saved "
-            f"before are good; try a lower rate: --set training.lr={config.lr / 3:.1g}"
+            f"before are good; try lower rates: {_lower_rates(config)}"
         ) from None
     return Step(progress.step + 1, loss, lr, norm, 0.0, 0.0), n
+
+
+def _lower_rates(config: TrainingConfig) -> str:
+    """Return the overrides for a third of the learning rates. 更低的学习率。"""
+    rates = {"lr": config.lr} | ({"muon_lr": config.muon_lr} if config.optimizer == "muon" else {})
+    return " ".join(f"--set training.{name}={rate / 3:.1g}" for name, rate in rates.items())
 
 
 def _evaluate(progress: Progress, hooks: Hooks, budget: TimeBudget, team: Team) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,7 +27,8 @@ from gpt_teacher.checkpoint import (
     save_checkpoint,
     save_state,
 )
-from gpt_teacher.config import Config, parse_config
+from gpt_teacher.commands import resume_command
+from gpt_teacher.config import Config
 from gpt_teacher.data import TrainingData, load_training_data
 from gpt_teacher.distributed import ALONE, Team
 from gpt_teacher.errors import CheckpointError, TokenizerError
@@ -38,7 +40,13 @@ from gpt_teacher.optim import build_optimizer
 from gpt_teacher.prompt import CHAT_TEMPLATE
 from gpt_teacher.quantize import dequantize, quantize
 from gpt_teacher.run_log import LOG_FILE, MAX_STEP_LINES, Evaluation, LogWriter, Step
-from gpt_teacher.run_state import load_optimizer, optimizer_tensors, set_aside, state_file
+from gpt_teacher.run_state import (
+    load_optimizer,
+    optimizer_tensors,
+    reserved,
+    set_aside,
+    state_file,
+)
 from gpt_teacher.tokenizer import Tokenizer, load_tokenizer
 from gpt_teacher.trainer import Hooks, Progress, train
 
@@ -86,7 +94,7 @@ class TrainingRun:
     is_new: bool  # nothing saved yet: what is in the folder belongs to another run
     exam_share: float = 1.0  # of the questions, asked at the end
     exam_taken: bool = False
-    refuse_below: float | None = None  # known after the exam
+    refuse_below: float | None = None  # known after the exam, or configured
     first_loss: float | None = None
     last_loss: float | None = None
 
@@ -131,6 +139,7 @@ class TrainingRun:
         state = {
             "progress": asdict(progress),
             "first_loss": self.first_loss,
+            "last_loss": self.last_loss,
             "exam_taken": self.exam_taken,
             "config": self.config.to_yaml(),
             "fingerprints": self.fingerprints(),
@@ -168,7 +177,7 @@ class TrainingRun:
         load_weights(self.model, weights, source)
         load_optimizer(self.optimizer, tensors)
         torch.set_rng_state(tensors["random"])
-        self.first_loss = state["first_loss"]
+        self.first_loss, self.last_loss = state["first_loss"], state.get("last_loss")
         if rewind_log:
             self.log.rewind(self.progress.step)
 
@@ -242,21 +251,36 @@ def run_training(
     *,
     minutes: float | None = None,
     resume: bool = False,
+    max_steps: int | None = None,
     init_weights: dict[str, Tensor] | None = None,
     strict: bool = False,
     team: Team = ALONE,
 ) -> Result:
     """Train as the configuration says and leave checkpoint folders behind. 训练一个模型。
 
-    `minutes` bounds the whole run; `resume` goes on from the saved state (use resumed_config for
-    config); init_weights are float32 tensors to start from. Raises children of GPTTeacherError.
+    `minutes` bounds the whole run; `resume` goes on from the saved state (`resumed` gives config
+    and max_steps, the new number of updates); init_weights are float32 tensors to start from.
+    Raises children of GPTTeacherError.
     """
     started_at = time.perf_counter()
     run = _prepare(config, listener, resume, init_weights, strict, team)
+    with reserved(run.save_dir) if team.leads else nullcontext():
+        _begin(run, resume, max_steps, team)
+        return _train(run, should_stop, minutes, started_at, team)
+
+
+def _train(
+    run: TrainingRun,
+    should_stop: Callable[[], bool],
+    minutes: float | None,
+    started_at: float,
+    team: Team,
+) -> Result:
+    """Train a run that has begun, to its end or until told to stop. 训练与考试。"""
     if run.progress.finished and run.exam_taken:
         raise CheckpointError(
             f"this run is finished at step {run.progress.step}; to train longer: "
-            f"--resume --set training.max_steps={2 * run.progress.step}"
+            f"{resume_command(run.save_dir, 2 * run.progress.step)}"
         )
     seconds = None
     if minutes is not None:
@@ -312,7 +336,7 @@ def _prepare(
     listener.say(f"model: {n_parameters:,} parameters on {device}, {threads} threads, {precision}")
     if team.size > 1:
         listener.say(f"{team.size} processes share each batch")
-    run = TrainingRun(
+    return TrainingRun(
         config,
         listener,
         tokenizer,
@@ -322,21 +346,23 @@ def _prepare(
         Progress(step=0, max_steps=training.max_steps),
         LogWriter(save_dir / "resume" / LOG_FILE),
         is_new=not resume,
+        refuse_below=config.sampling.refuse_below,
     )
+
+
+def _begin(run: TrainingRun, resume: bool, max_steps: int | None, team: Team) -> None:
+    """Go on from the saved state, or make room for a new run. 接着训练，或新开一次。"""
     if resume:
-        tensors, state = load_state(state_file(save_dir))
+        tensors, state = load_state(state_file(run.save_dir))
         run.progress = Progress(**state["progress"])
-        saved = parse_config(state["config"], "saved configuration")
-        if training.max_steps != saved.training.max_steps:
-            run.progress.max_steps = training.max_steps
-        run.exam_taken = state.get("exam_taken", False)
+        run.progress.max_steps = max_steps or run.progress.max_steps
+        run.exam_taken = state.get("exam_taken", False) and run.progress.finished
         run.restore(tensors, state, rewind_log=team.leads)
-        listener.say(f"going on from step {run.progress.step} of {run.progress.max_steps}")
+        run.listener.say(f"going on from step {run.progress.step} of {run.progress.max_steps}")
     elif team.leads:
-        set_aside(save_dir, listener.say)
-        run.log.write("start", **run.metrics(), config=config.to_yaml())
-    team.copy_from_leader(model.parameters())
-    return run
+        set_aside(run.save_dir, run.listener.say)
+        run.log.write("start", **run.metrics(), config=run.config.to_yaml())
+    team.copy_from_leader(run.model.parameters())
 
 
 def initial_weights(folder: Path, config: Config) -> dict[str, Tensor]:

@@ -26,7 +26,7 @@ from gpt_teacher.errors import GPTTeacherError
 from gpt_teacher.hub.files import files_in
 from gpt_teacher.hub.folder import make_folder
 from gpt_teacher.run_log import Evaluation, Step
-from gpt_teacher.run_state import resumed_config
+from gpt_teacher.run_state import resumed
 from gpt_teacher.sampler import answers
 from gpt_teacher.text_files import Row, read_rows
 from gpt_teacher.training_files import RunFiles
@@ -71,14 +71,14 @@ def train_for_page(files: RunFiles, should_stop: Callable[[], bool]) -> None:
     config = load_config(files.config)
     result = run_training(config, stages, should_stop, minutes=minutes)
     if not result.finished:  # its exam and its quantized twin are still to be made
-        step = f"training.max_steps={result.progress.step}"
-        shorter = resumed_config(files.checkpoints, [step])
-        run_training(shorter, stages, lambda: False, minutes=minutes, resume=True)
+        last_step = f"training.max_steps={result.progress.step}"
+        again, n = resumed(files.checkpoints, [last_step])
+        run_training(again, stages, lambda: False, minutes=minutes, resume=True, max_steps=n)
     stages.enter("packing")
     make_folder(files.checkpoints, CARD_NAME, files.model)
     write_zip(files.model, files.archive)
     wrong = [[row.prompt, row.completion, given] for row, given in wrong_answers(files)]
-    shutil.rmtree(files.checkpoints)
+    shutil.rmtree(files.checkpoints, ignore_errors=True)  # the page may be reading its log
     files.write_end("finished" if result.finished else "stopped", wrong=wrong)
 
 

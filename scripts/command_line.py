@@ -52,7 +52,8 @@ def write_text(path: Path | None, text: str) -> None:
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8", newline="\n")
+        # Half a character, as JSON can hold it, has no UTF-8.
+        path.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
     except OSError as error:
         raise DataError(f"cannot write {path}: {error.strerror}; choose another file") from None
 

@@ -8,11 +8,13 @@ Several processes, on one machine or more: torchrun --nproc_per_node=2 -m script
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from pathlib import Path
 
+from gpt_teacher.commands import resume_command
 from gpt_teacher.distributed import team
-from gpt_teacher.run_state import resumed_config
+from gpt_teacher.run_state import resumed
 from gpt_teacher.training_run import Result, initial_weights, run_training
 from scripts.command_line import DONE, INTERRUPTED, make_parser, read_config, run
 from scripts.terminal import Terminal
@@ -21,9 +23,9 @@ from scripts.terminal import Terminal
 def main() -> int:
     """Parse, train, report. 主程序。"""
     arguments = parse()
-    config = read_config(arguments)
+    config, max_steps = read_config(arguments), None
     if arguments.resume:
-        config = resumed_config(Path(config.training.save_dir), arguments.set)
+        config, max_steps = resumed(Path(config.training.save_dir), arguments.set)
     weights = initial_weights(arguments.init_from, config) if arguments.init_from else None
     with team() as processes:
         terminal = Terminal(speaks=processes.leads)
@@ -33,6 +35,7 @@ def main() -> int:
             terminal.should_stop,
             minutes=arguments.minutes,
             resume=arguments.resume,
+            max_steps=max_steps,
             init_weights=weights,
             strict=arguments.strict,
             team=processes,
@@ -45,7 +48,7 @@ def report(result: Result) -> int:
     """Tell how the run has ended; return the exit code. 报告结果。"""
     if not result.finished:
         print(f"stopped and saved at step {result.progress.step}; go on with:", file=sys.stderr)
-        print("  python -m scripts.train --resume", file=sys.stderr)
+        print(f"  {resume_command(result.folder.parent)}", file=sys.stderr)
         return INTERRUPTED
     print("\n".join(result.exam_table))
     print(f'ask it: python -m scripts.ask "…" --checkpoint {result.folder}')
@@ -60,7 +63,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--init-from", type=Path, metavar="FOLDER", help="start from its weights")
     parser.add_argument("--strict", action="store_true", help="rows that are too long are an error")
     arguments = parser.parse_args()
-    if arguments.minutes is not None and not arguments.minutes > 0:
+    if arguments.minutes is not None and not 0 < arguments.minutes < math.inf:
         parser.error(f"--minutes {arguments.minutes}: give a number above 0")
     if arguments.resume and arguments.init_from:
         parser.error("--resume goes on with its own weights; leave out --init-from")

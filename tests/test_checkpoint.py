@@ -499,3 +499,24 @@ def test_the_old_checkpoint_is_kept_as_previous(trained: Checkpoint, tmp_path: P
     )
     assert not load_checkpoint(last).tensors["norm.weight"].any()
     assert {path.name for path in tmp_path.iterdir()} == {"last", "previous"}
+
+
+def test_a_reader_that_undoes_a_swap_in_the_middle_does_not_stop_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found here: a model that was opened between the two renamings ended the training."""
+    folder, rename, n_renamed = tmp_path / "last", Path.rename, 0
+    replace_folder(folder, OLD)
+
+    def renamed(source: Path, target: Path) -> Path:
+        nonlocal n_renamed
+        n_renamed += 1
+        if n_renamed == 2:
+            rename(tmp_path / ".last.old", folder)  # as finish_swap does
+        return rename(source, target)
+
+    monkeypatch.setattr(Path, "rename", renamed)
+    replace_folder(folder, NEW)
+    assert contents(folder) == NEW
+    assert n_renamed == 4
+    assert {path.name for path in tmp_path.iterdir()} == {"last"}

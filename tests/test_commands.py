@@ -533,7 +533,7 @@ BAD_RUNS: dict[str, tuple[Callable[[Path], object], list[object], str]] = {
     "no data": (
         lambda project: (project / TRAIN).unlink(),
         [],
-        r"data/train\.jsonl: no such file; check data\.train_path",
+        r"data/train\.jsonl: no such file; check its name, or data\.train_path",
     ),
     "empty data": (write(TRAIN, "\n \n"), [], r"data/train\.jsonl: the file is empty; it needs"),
     "no JSON": (

@@ -17,7 +17,7 @@ from gpt_teacher.config import load_config
 from gpt_teacher.distributed import ALONE, Team
 from gpt_teacher.loss import Batch
 from gpt_teacher.run_log import read_log
-from gpt_teacher.run_state import resumed_config
+from gpt_teacher.run_state import resumed
 from gpt_teacher.training_run import run_training
 
 MAX_STEPS = 12
@@ -138,8 +138,8 @@ def test_a_run_goes_on_with_another_number_of_processes(
 def resume(max_steps: int) -> list[int]:
     """Go on with the run in this folder; return the updates that were made."""
     listener = Silent()
-    config = resumed_config(Path("checkpoints"), [f"training.max_steps={max_steps}"])
-    run_training(config, listener, never, resume=True)
+    config, n = resumed(Path("checkpoints"), [f"training.max_steps={max_steps}"])
+    run_training(config, listener, never, resume=True, max_steps=n)
     return [step.step for step in listener.steps]
 
 
@@ -154,7 +154,7 @@ def test_a_process_whose_leader_ends_says_so(
     blocked = sets(*SHORT, "training.save_dir=full/x")
     leader, other = two_processes(commands, project, *blocked)
     assert (leader.code, other.code) == (2, 2)
-    assert "error: cannot write the training log" in leader.stderr
+    assert "error: cannot write to full/x" in leader.stderr
     assert other.stderr.endswith(
         "error: another process of this run has ended; what it said before tells why\n"
     )

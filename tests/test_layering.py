@@ -15,7 +15,7 @@ ROWS = [
     ["errors", "atomic", "refusal"],
     ["strict", "text_encoding"],
     ["config"],
-    ["tokenizer", "model", "run_log", "text_files", "machine"],
+    ["tokenizer", "model", "run_log", "text_files", "machine", "commands"],
     ["tokenizer_training", "transformers_files", "prompt", "loss", "optim", "quantize", "tables"],
     [
         "batches",

@@ -19,7 +19,7 @@ from gpt_teacher.config import load_config
 from gpt_teacher.errors import CheckpointError
 from gpt_teacher.late_exam import take_late_exam
 from gpt_teacher.run_log import LOG_FILE, read_log
-from gpt_teacher.run_state import resumed_config
+from gpt_teacher.run_state import resumed
 from gpt_teacher.training_run import initial_weights, run_training
 
 SPACE = "teacher/app"
@@ -159,8 +159,8 @@ def test_a_late_exam_measures_what_the_exam_of_the_run_would_have(stopped: Path)
     """The same weights twice: by --resume, which finishes the run, and by the late exam."""
     shutil.copytree("checkpoints", "finished")
     overrides = ["training.save_dir=finished"]
-    config = resumed_config(Path("finished"), overrides)
-    run_training(config, Silent(), never, resume=True)
+    config, max_steps = resumed(Path("finished"), overrides)
+    run_training(config, Silent(), never, resume=True, max_steps=max_steps)
     last = stopped / "checkpoints/last"
     said: list[str] = []
     assert take_late_exam(last, said.append)

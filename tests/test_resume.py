@@ -26,11 +26,11 @@ from conftest import (
     write_rows,
 )
 
-from gpt_teacher.checkpoint import load_checkpoint, load_state
+from gpt_teacher.checkpoint import load_checkpoint, load_state, save_state
 from gpt_teacher.config import load_config
 from gpt_teacher.errors import CheckpointError, ConfigError, GPTTeacherError
-from gpt_teacher.run_log import TrainingLog, read_log
-from gpt_teacher.run_state import resumed_config
+from gpt_teacher.run_log import Step, TrainingLog, read_log
+from gpt_teacher.run_state import reserved, resumed, state_file
 from gpt_teacher.training_run import TrainingRun, run_training
 
 WEIGHTS = ("last/model.safetensors", "quantized/model.safetensors")
@@ -51,6 +51,14 @@ class CrashAtStep(Silent):
         raise Crash
 
 
+class CrashAtStep2(CrashAtStep):
+    """Ends after the first save."""
+
+    def step(self, step: Step, *_: object) -> None:
+        if step.step == 2:
+            raise Crash
+
+
 def train(*overrides: str, listener: Silent | None = None) -> list[str]:
     """Start a new run in this folder; return what it said."""
     listener = listener or Silent()
@@ -63,7 +71,8 @@ def resume(*overrides: str) -> list[str]:
     """Go on with the run in this folder, as --resume does; return what it said."""
     listener = Silent()
     save_dir = Path(load_config(Path("config.yaml"), [*overrides]).training.save_dir)
-    run_training(resumed_config(save_dir, [*overrides]), listener, never, resume=True)
+    config, max_steps = resumed(save_dir, [*overrides])
+    run_training(config, listener, never, resume=True, max_steps=max_steps)
     return listener.said
 
 
@@ -263,7 +272,7 @@ def test_a_new_run_that_the_disk_refuses_leaves_the_old_model(finished: Path) ->
 
 def test_a_loss_that_is_no_number_leaves_the_model_saved_before(finished: Path) -> None:
     before = weights(finished)
-    expected = r"step \d+: the loss is .* --set training\.lr=3e\+29$"
+    expected = r"step \d+: the loss is .* --set training\.lr=3e\+29 --set training\.muon_lr=0\.003$"
     with pytest.raises(GPTTeacherError, match=expected):
         train("training.lr=1e30", "training.warmup_steps=0")
     assert weights(finished) == before
@@ -275,7 +284,7 @@ def test_a_loss_that_is_no_number_leaves_the_model_saved_before(finished: Path) 
 def test_a_finished_run_says_so_and_how_to_train_longer(finished: Path) -> None:
     expected = (
         r"this run is finished at step 160; to train longer: "
-        r"--resume --set training\.max_steps=320"
+        r"python -m scripts\.train --resume --set training\.max_steps=320$"
     )
     with pytest.raises(CheckpointError, match=expected):
         resume()
@@ -289,6 +298,75 @@ def test_a_finished_run_trains_longer_when_told_to(finished: Path) -> None:
     assert [step.step for step in log.steps] == [*range(1, 166)]
     assert log.end["steps"] == 165
     assert load_checkpoint(finished / "last").config.training.max_steps == 165
+
+
+def test_a_longer_run_killed_in_its_exam_takes_it_when_resumed(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found here: the exam of the shorter run counted for the longer one."""
+
+    def crash(_: TrainingRun) -> list[str]:
+        raise Crash
+
+    with monkeypatch.context() as context:
+        context.setattr(TrainingRun, "finish", crash)
+        with pytest.raises(Crash):
+            resume("training.max_steps=165")
+    resume()
+    for name in ("last", "quantized"):
+        metrics = load_checkpoint(finished / name).metrics
+        assert metrics["steps"] == 165
+        assert "exam" in metrics
+
+
+def test_the_number_of_steps_may_be_the_configured_one_after_a_planned_run(stopped: Path) -> None:
+    """Found here: --minutes had planned another number, and the configured one changed nothing."""
+    file = state_file(stopped)
+    tensors, state = load_state(file)
+    state["progress"]["max_steps"] = 50  # as --minutes plans it
+    save_state(file, tensors, state)
+    said = resume(f"training.max_steps={MAX_STEPS}")
+    assert any(line.endswith(f" of {MAX_STEPS}") for line in said)
+
+
+def test_a_stopped_run_keeps_the_threshold_that_was_asked_for(
+    tiny_project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tiny_project())
+    with pytest.raises(Crash):
+        train("sampling.refuse_below=0.3", "training.eval_interval=1", listener=CrashAtStep2())
+    assert load_checkpoint(Path("checkpoints/last")).config.sampling.refuse_below == 0.3
+
+
+def test_a_folder_takes_one_training_at_a_time(stopped: Path) -> None:
+    before = weights(stopped) if (stopped / "quantized").exists() else None
+    with reserved(stopped), pytest.raises(CheckpointError, match="another training writes to"):
+        resume()
+    with reserved(stopped), pytest.raises(CheckpointError, match="another training writes to"):
+        train()
+    assert before is None or weights(stopped) == before
+    resume()
+
+
+def test_a_log_that_cannot_be_rewound_is_told(
+    stopped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as context:
+        context.setattr("gpt_teacher.run_log.replace_file", full)
+        with pytest.raises(CheckpointError, match="No space left on device; nothing is lost"):
+            resume()
+    resume()
+
+
+def test_a_run_before_that_cannot_be_set_aside_is_told(finished: Path) -> None:
+    before = weights(finished)
+    (finished / "previous").touch()
+    with pytest.raises(CheckpointError, match=r"cannot be moved to .*previous"):
+        train()
+    assert weights(finished) == before
 
 
 def test_a_stopped_run_may_end_sooner_or_be_evaluated_more_often(stopped: Path) -> None:
@@ -384,7 +462,7 @@ def test_an_unfinished_run_that_was_set_aside_goes_on_as_its_message_says(
     kept, place = stopped / "previous" / "resume", stopped / "resume"
     expected = (
         f"the unfinished run in checkpoints (step 7 of 20) was moved to {kept.parent}; to go on "
-        f"with it, stop now, move {kept} back to {place} and run again with --resume"
+        f"with it, stop now, move {kept} back to {place} and run: python -m scripts.train --resume"
     )
     assert expected in said
     shutil.rmtree(place)

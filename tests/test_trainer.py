@@ -283,7 +283,8 @@ def test_a_loss_that_is_no_number_names_its_step_and_the_remedy() -> None:
     course = Course(objective=third_is_nan)
     expected = (
         r"step 3: the loss is nan and the gradient norm nan, at a learning rate of 0.001\. "
-        r"The weights saved before are good; try a lower rate: --set training\.lr=0\.0003$"
+        r"The weights saved before are good; try lower rates: "
+        r"--set training\.lr=0\.0003 --set training\.muon_lr=0\.003$"
     )
     with pytest.raises(TrainingError, match=expected):
         course.run(max_steps=10)
