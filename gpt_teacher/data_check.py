@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from gpt_teacher.commands import quoted
 from gpt_teacher.data_counts import Counts, count, show_characters
 from gpt_teacher.look_alikes import bare, look_alikes
-from gpt_teacher.prompt import normalise
+from gpt_teacher.prompt import LEADING_PUNCTUATION, normalise
 from gpt_teacher.tables import Table, role
 from gpt_teacher.text_files import Row
 from gpt_teacher.tokenizer import Tokenizer
@@ -34,6 +35,8 @@ ODD_TEXTS = {
     "rows with control or invisible characters (不可见字符)": "delete these characters",
     "rows with space around the answer (首尾空白)": "it would be learnt: delete it",
     "rows whose answer is the question (答案与问题相同)": "write the answer",
+    "rows whose answer begins with punctuation (答案以标点开头)": "it is left out when the model "
+    "answers: begin with a word",
 }
 HARMLESS = "\t\r\n\u200c\u200d"  # white space, and joiners of words and emoji
 Severity = Literal["problem", "warning"]
@@ -94,6 +97,7 @@ def check(
     findings = [
         *([] if written_to else find_unready(tables)),
         *find_cut(tables),
+        *find_headers(tables),
         *find_contradictions(groups),
         *find_leaks(groups),
         *find_duplicates(groups),
@@ -127,6 +131,13 @@ def find_cut(tables: list[Table]) -> list[Finding]:
     what = "has more than two columns and no header: the others are left out (多余的列)"
     remedy = "name the columns in a first row; an answer with the delimiter in it stands in quotes"
     return [Finding("warning", f"{t.path} {what}; {remedy}", []) for t in tables if t.is_cut]
+
+
+def find_headers(tables: list[Table]) -> list[Finding]:
+    """Find first rows that look like names of columns. 像表头的第一行。"""
+    what = "its first row looks like names of columns and would be taught as a question (像表头)"
+    remedy = "name them 问题 and 答案, or delete that row"
+    return [Finding("warning", f"{t.path}: {what}; {remedy}", []) for t in tables if t.may_be_named]
 
 
 def find_contradictions(groups: Groups) -> list[Finding]:
@@ -220,7 +231,7 @@ def find_odd_texts(questions: list[Question]) -> list[Finding]:
 
 def odd_texts(prompt: str, completion: str) -> Iterator[str]:
     """Yield what is odd about a row, as named in ODD_TEXTS. 一行里可疑之处。"""
-    damaged, invisible, spaces, echo = ODD_TEXTS
+    damaged, invisible, spaces, echo, punctuation = ODD_TEXTS
     text = prompt + completion
     if "\ufffd" in text or MOJIBAKE.search(text):
         yield damaged
@@ -230,6 +241,8 @@ def odd_texts(prompt: str, completion: str) -> Iterator[str]:
         yield spaces
     if normalise(prompt) == normalise(completion):
         yield echo
+    if completion.strip() != completion.strip().lstrip(LEADING_PUNCTUATION):
+        yield punctuation
 
 
 def find_too_long(table: Table, lengths: list[int], seq_len: int) -> list[Finding]:
@@ -267,11 +280,6 @@ def find_badly_spelled(counts: Counts, path: Path) -> list[Finding]:
         what = f"characters of {path} lost as <unk> (不认识的字): {len(counts.unknown)}"
         findings.append(Finding("warning", f"{what}; {remedy}", [show_characters(counts.unknown)]))
     return findings
-
-
-def quoted(word: str) -> str:
-    """Return a word as a shell takes it, here and on Windows. 命令行里的写法。"""
-    return f'"{word}"' if re.search(r"[\s&()']", word) else word
 
 
 def _finding(severity: Severity, what: str, remedy: str, examples: list[str]) -> list[Finding]:

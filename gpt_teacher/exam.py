@@ -81,15 +81,19 @@ class Replies:
             "memorised": [reply.right(threshold) for reply in self.taught],
             "paraphrase": [reply.right(threshold) for reply in self.reworded],
             "unknown_refused": [reply.refused(threshold) for reply in self.unknown],
-            "wrongly_refused": [reply.refused(threshold) for reply in self.reworded],
+            "wrongly_refused": [r.refused(threshold) for r in _known(self.reworded)],
         }
         return {name: Score(sum(marks), len(marks)) for name, marks in parts.items() if marks}
 
 
 def calibrate(reworded: list[Reply], unknown: list[Reply]) -> float:
     """Return the threshold fitted on replies to held-out questions. 拟合拒答门槛。"""
-    known = [r.outcome() for r in reworded if not is_refusal(r.row.completion)]
-    return fit_threshold(known, [r.outcome() for r in unknown])
+    return fit_threshold([r.outcome() for r in _known(reworded)], [r.outcome() for r in unknown])
+
+
+def _known(replies: list[Reply]) -> list[Reply]:
+    """Return those whose expected answer is no refusal. 有答案的题。"""
+    return [reply for reply in replies if not is_refusal(reply.row.completion)]
 
 
 def same_answers(one: list[Reply], other: list[Reply]) -> float:

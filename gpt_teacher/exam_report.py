@@ -88,7 +88,8 @@ def _paper(
     data = load_training_data(config, tokenizer)
     if data.is_text:
         raise DataError(f"{folder}: it was trained on plain text; there are no questions to ask")
-    return set_paper(data, most_taught=most_taught), data
+    paper = set_paper(data, tokenizer, config.model.seq_len, most_taught=most_taught)
+    return paper, data
 
 
 def answer_bits(model: GPT, tokenizer: Tokenizer, rows: list[Row]) -> float:

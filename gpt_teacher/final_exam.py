@@ -17,7 +17,7 @@ from gpt_teacher.exam import FOUR_NUMBERS, Replies, Score, calibrate, same_answe
 from gpt_teacher.loss import IGNORE_INDEX, Batch, bits_per_byte, next_token_loss
 from gpt_teacher.model import GPT
 from gpt_teacher.noise import noisy_question
-from gpt_teacher.prompt import is_refusal
+from gpt_teacher.prompt import encode_prompt, is_refusal
 from gpt_teacher.sampler import BATCH_SIZE, answers
 from gpt_teacher.text_files import Row
 from gpt_teacher.tokenizer import Tokenizer
@@ -56,7 +56,13 @@ class Paper:
         return 2 * self.n_scored + len(self.fit_known) + len(self.fit_unknown)
 
 
-def set_paper(data: TrainingData, share: float = 1.0, most_taught: int = MAX_TAUGHT) -> Paper:
+def set_paper(
+    data: TrainingData,
+    tokenizer: Tokenizer,
+    seq_len: int,
+    share: float = 1.0,
+    most_taught: int = MAX_TAUGHT,
+) -> Paper:
     """Choose the questions of the exam; with a share below 1 only that part of them. 出题。
 
     Without a test file the validation file takes its place, though the threshold is fitted on it,
@@ -68,18 +74,21 @@ def set_paper(data: TrainingData, share: float = 1.0, most_taught: int = MAX_TAU
         (rows["train"] + rows["unknown"], most_taught),
         (rows["test"] or rows["val"], len(rows["test"] or rows["val"])),
         (rows["unknown_test"] or rows["unknown_val"], MAX_TAUGHT),
-        (rows["val"] or _with_noise(spread(known, MAX_FITTING)), MAX_FITTING),
+        (rows["val"] or _with_noise(spread(known, MAX_FITTING), tokenizer, seq_len), MAX_FITTING),
         (rows["unknown_val"] or rows["unknown"], MAX_FITTING),
     )
     return Paper(*(spread(p, math.ceil(share * min(most, len(p)))) for p, most in parts))
 
 
-def _with_noise(rows: list[Row]) -> list[Row]:
+def _with_noise(rows: list[Row], tokenizer: Tokenizer, seq_len: int) -> list[Row]:
+    """Return the rows with noisy questions; one that would get too long stays as it is."""
     source = random.Random(0)
-    return [
-        row._replace(prompt=noisy_question(row.prompt, source.choice(rows).prompt, source))
-        for row in rows
-    ]
+    noisy = []
+    for row in rows:
+        prompt = noisy_question(row.prompt, source.choice(rows).prompt, source)
+        fits = len(encode_prompt(tokenizer, prompt)) < seq_len
+        noisy.append(row._replace(prompt=prompt) if fits else row)
+    return noisy
 
 
 def exam_seconds(model: GPT, tokenizer: Tokenizer, data: TrainingData) -> float:
@@ -92,7 +101,7 @@ def exam_seconds(model: GPT, tokenizer: Tokenizer, data: TrainingData) -> float:
         validation_loss(model, data.validation, next_token_loss)
         whole = 2 * len(data.val_text) / len(data.validation)
     else:
-        paper = set_paper(data)
+        paper = set_paper(data, tokenizer, model.config.seq_len)
         rows = spread(paper.taught + paper.reworded, BATCH_SIZE)
         settings = replace(GREEDY, max_new_tokens=PROBE_TOKENS)
         with evaluating(model):
@@ -116,7 +125,7 @@ def final_exam(
     """
     if data.is_text:
         return _text_exam(models, tokenizer, data, share)
-    paper = set_paper(data, share)
+    paper = set_paper(data, tokenizer, models["fp32"].config.seq_len, share)
     say(f"exam: {paper.n_questions:,} questions …")
     if threshold is None:
         threshold = fit_refusal(models["fp32"], tokenizer, paper)

@@ -54,6 +54,18 @@ def form_of_text(text: str) -> str:
     return ".txt" if "\t" in first else ".csv"
 
 
+def _read_copy(content: bytes, suffix: str, folder: Path) -> Table:
+    """Read the questions from a copy, which is gone afterwards. 从临时副本读取。"""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".check-") as place:
+        path = Path(place) / f"{NAME}{suffix}"
+        path.write_bytes(content)
+        try:
+            return read_table(path)
+        except DataError as error:
+            raise DataError(str(error).replace(str(path), path.name)) from None
+
+
 def read_own(
     content: bytes, suffix: str, tokenizer: Tokenizer, seq_len: int, folder: Path
 ) -> OwnQuestions:
@@ -63,15 +75,14 @@ def read_own(
     """
     if len(content) > MAX_BYTES:
         raise DataError(f"{len(content):,} bytes are too many; bring {MAX_BYTES:,} at most (太大)")
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".check-") as place:
-        path = Path(place) / f"{NAME}{suffix}"
-        path.write_bytes(content)
-        try:
-            table = read_table(path)
-        except DataError as error:
-            raise DataError(str(error).replace(str(path), path.name)) from None
-    table = replace(table, path=Path(path.name))
+    try:
+        table = _read_copy(content, suffix, folder)
+    except OSError as error:
+        raise DataError(
+            f"the questions cannot be kept on this machine ({error.strerror}); free some space, "
+            f"then try again (磁盘写不进去)"
+        ) from None
+    table = replace(table, path=Path(table.path.name))
     _check_size(table)
     report = check([table], tokenizer, seq_len, Path(f"{NAME}.jsonl"))
     # Who is at a page cannot make a tokenizer; the page says itself that some characters are rare.

@@ -18,6 +18,7 @@ from gpt_teacher.tokenizer import BOS_ID, EOS_ID, SPECIAL_TOKENS, Tokenizer
 USER, ASSISTANT = "用户:", "\n助手:"
 REFUSAL = "不知道"  # an answer that begins so is a refusal
 REFUSAL_ANSWER = REFUSAL + "，这个问题我没有学过。"
+LEADING_PUNCTUATION = " \t\r\n,.;:!?，。；：！？、"  # is left out where an answer begins with it
 
 # The same format for `transformers`, which tokenizes the text of this template in one go.
 CHAT_TEMPLATE = (

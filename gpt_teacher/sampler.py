@@ -22,12 +22,17 @@ from gpt_teacher.config import SamplingConfig
 from gpt_teacher.decoder import decoder_of
 from gpt_teacher.errors import PromptError
 from gpt_teacher.model import GPT, KVCache
-from gpt_teacher.prompt import REFUSAL, REFUSAL_ANSWER, encode_prompt, is_refusal
+from gpt_teacher.prompt import (
+    LEADING_PUNCTUATION,
+    REFUSAL,
+    REFUSAL_ANSWER,
+    encode_prompt,
+    is_refusal,
+)
 from gpt_teacher.tokenizer import BOS_ID, EOS_ID, PAD_ID, UNK_ID, Tokenizer
 
 NEVER_SAMPLED = (BOS_ID, PAD_ID, UNK_ID)
 _NEVER = torch.tensor(NEVER_SAMPLED)
-LEADING_PUNCTUATION = " \t\r\n,.;:!?，。；：！？、"  # an answer does not begin with these
 BATCH_SIZE = 64  # sequences decoded together
 DROPPED_SHARE = 1 / 16  # of the rows finished: now it pays to go on without them
 FinishReason = Literal["", "eos", "stop", "length", "unsure"]
@@ -194,7 +199,7 @@ def generate(
     padded = [[PAD_ID] * pad + p for pad, p in zip(padding, prompts, strict=True)]
     input_ids = torch.tensor(padded, device=model.device)  # (B, T)
     n_pad = torch.tensor(padding, device=model.device) if any(padding) else None
-    cache = KVCache(model, len(prompts), longest + settings.max_new_tokens)
+    cache = KVCache(model, len(prompts), longest + min(settings.max_new_tokens, seq_len))
     logits = model.lm_head(model.hidden_states(input_ids, cache, n_pad)[:, -1]).float()  # (B, V)
     decoder = decoder_of(model)
     rows, seen = list(range(len(prompts))), torch.zeros_like(logits, dtype=torch.bool)

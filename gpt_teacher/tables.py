@@ -46,9 +46,12 @@ COMPLETION_NAMES = {
 DELIMITERS = ("\t", ",", ";")
 SNIFFED_ROWS = 200  # enough of a CSV to recognise its delimiter
 SHOWN = 20  # characters of a text that an error shows
+MAX_NAME = 20  # characters of a column's name; longer texts are questions or answers
+MARKS = re.compile("[?？。.!！,，;；]")  # of sentences, not of names
 # Words of file names, and the part of its data that such a file is.
 ROLES = {"unknown": "unknown", "未知": "unknown", "val": "val", "valid": "val"}
 ROLES |= {"validation": "val", "dev": "val", "验证": "val", "test": "test", "测试": "test"}
+_BRACKETS = re.compile(r"[(（\[【].*$")  # 问题(必填)
 _ONE_COLUMN = {
     "text": "no TAB in {!r}; put one between question and answer (Tab 键)",
     "CSV": "only one column, {!r}; put a comma between question and answer (英文逗号)",
@@ -70,6 +73,7 @@ class Table:
     encoding: str
     columns: str = ""  # those that were read, where the file has columns
     is_cut: bool = False  # without a header, there are more than two columns
+    may_be_named: bool = False  # no header was found, but the first row looks like one
 
     @property
     def is_ready(self) -> bool:
@@ -126,7 +130,9 @@ def read_table(path: Path) -> Table:
         for column in (columns.prompt, columns.completion)
     )
     is_cut = not columns.names and any(f.strip() for r in records for f in r.fields[2:])
-    return Table(path, rows, objects, form, encoding, f"columns {first} and {second}", is_cut)
+    read = f"columns {first} and {second}"
+    may_be_named = not columns.names and _looks_like_names(records[0].fields)
+    return Table(path, rows, objects, form, encoding, read, is_cut, may_be_named)
 
 
 def role(path: Path) -> str:
@@ -172,9 +178,10 @@ def _records(path: Path, text: str, form: Form) -> list[_Record]:
                 f"{path}, line {number}: a NUL character (byte 0); the file is damaged or no text: "
                 f"save it anew as text"
             )
-    if form == "text":
+    if form == "text" and not _is_from_excel(lines):
         return [_Record(n, line.rstrip("\n").split("\t")) for n, line in enumerate(lines, 1)]
-    reader = csv.reader(lines, delimiter=_find_delimiter(lines), strict=True)
+    delimiter = "\t" if form == "text" else _find_delimiter(lines)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     records: list[_Record] = []
     line_number = 1
     try:
@@ -187,6 +194,27 @@ def _records(path: Path, text: str, form: Form) -> list[_Record]:
             f'quote (") ends with one, and each quote inside is doubled ("")'
         ) from None
     return records
+
+
+def _is_from_excel(lines: list[str]) -> bool:
+    """Tell whether quotes stand around fields, as Excel writes Unicode text. 是否 Excel 的文本。
+
+    It puts those in quotes that hold a comma, a quote or a line end; in all others is no quote.
+    """
+    try:
+        rows = list(csv.reader(lines, delimiter="\t", strict=True))
+    except csv.Error:
+        return False
+    written = io.StringIO()
+    for row in rows:
+        written.write("\t".join(map(_as_excel_writes, row)) + "\n")
+    return any('"' in line for line in lines) and "".join(lines).rstrip("\n") == (
+        written.getvalue().rstrip("\n")
+    )
+
+
+def _as_excel_writes(field: str) -> str:
+    return '"' + field.replace('"', '""') + '"' if re.search(r'[",\n]', field) else field
 
 
 def _find_delimiter(lines: list[str]) -> str:
@@ -209,7 +237,7 @@ def _rows_until_error(lines: list[str], delimiter: str) -> Iterator[list[str]]:
 def _find_columns(path: Path, records: list[_Record]) -> _Columns:
     """Find the columns by their header, or take the first two. 找到问题列与答案列。"""
     line, names = records[0]
-    plain = [name.strip(" \u3000:：*").lower() for name in names]
+    plain = [_BRACKETS.sub("", name).strip(" \u3000:：*").lower() for name in names]
     prompts = [i for i, name in enumerate(plain) if name in PROMPT_NAMES]
     completions = [i for i, name in enumerate(plain) if name in COMPLETION_NAMES]
     if prompts and completions:
@@ -223,6 +251,13 @@ def _find_columns(path: Path, records: list[_Record]) -> _Columns:
         )
     widths = Counter(len(r.fields) for r in records if len(r.fields) > 1)
     return _Columns(0, 1, [], max(sorted(widths), key=widths.__getitem__, default=2))
+
+
+def _looks_like_names(fields: list[str]) -> bool:
+    """Tell whether a row speaks of questions and answers, as a header would. 像不像表头。"""
+    words = "".join(fields).lower()
+    short = all(len(name.strip()) <= MAX_NAME and not MARKS.search(name) for name in fields)
+    return short and bool(re.search("问|题|question", words) and re.search("答|answer", words))
 
 
 def _read_records(

@@ -40,9 +40,15 @@ def read_rows(path: Path) -> list[Row]:
     Raises DataError with all problems found, each with its line.
     """
     return [
-        Row(row["prompt"], row["completion"], line, *(str(row.get(key, "")) for key in LABELS))
+        Row(row["prompt"], row["completion"], line, *(_label(row, key) for key in LABELS))
         for line, row in _read_objects(path, ("prompt", "completion"))
     ]
+
+
+def _label(row: dict[str, Any], key: str) -> str:
+    """Return a label as text; null is none. 标签。"""
+    value = row.get(key)
+    return "" if value is None else str(value)
 
 
 def read_prompts(path: Path) -> list[dict[str, Any]]:
@@ -101,7 +107,9 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             yield from enumerate(file, start=1)
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file; check data.train_path and data.val_path") from None
+        raise DataError(
+            f"{path}: no such file; check its name, or data.train_path and data.val_path"
+        ) from None
     except UnicodeDecodeError:
         raise DataError(f"{path}: {_name_encoding(path)}") from None
     except OSError as error:

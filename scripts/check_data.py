@@ -10,8 +10,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from gpt_teacher.commands import quoted
 from gpt_teacher.config import DataConfig
-from gpt_teacher.data_check import check, quoted
+from gpt_teacher.data_check import check
 from gpt_teacher.data_counts import describe
 from gpt_teacher.errors import DataError
 from gpt_teacher.tables import Table, read_table, role, write_jsonl

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from gpt_teacher import data_check
+from gpt_teacher.commands import quoted
 from gpt_teacher.config import TokenizerConfig
-from gpt_teacher.data_check import Finding, Report, check, quoted
+from gpt_teacher.data_check import Finding, Report, check
 from gpt_teacher.data_counts import count, describe
 from gpt_teacher.look_alikes import NEAR, Pair, bare, character_pairs, jaccard, look_alikes
 from gpt_teacher.prompt import encode_example

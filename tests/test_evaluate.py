@@ -245,27 +245,41 @@ def test_a_shorter_exam_asks_questions_spread_over_the_file(
     assert results["fp32"]["paraphrase"]["questions"] == 2
 
 
-def test_the_paper_scores_the_test_files_and_fits_on_the_validation_files() -> None:
+def test_the_paper_scores_the_test_files_and_fits_on_the_validation_files(
+    trained: Pretrained,
+) -> None:
     """The threshold is never fitted on questions that it is then scored on."""
     rows = {split: [Row(f"{split} {n}", "答", n) for n in range(40)] for split in SPLITS}
     data = TrainingData(lambda *_: [], [], rows, [], [], False, {}, [])
-    paper = set_paper(data)
+    paper = set_paper(data, trained.tokenizer, 128)
     assert paper.taught == rows["train"] + rows["unknown"]
     assert (paper.reworded, paper.unknown) == (rows["test"], rows["unknown_test"])
     assert (paper.fit_known, paper.fit_unknown) == (rows["val"], rows["unknown_val"])
     assert (paper.n_scored, paper.n_questions) == (160, 400)
-    assert [row.line for row in set_paper(data, most_taught=4).taught] == [0, 20, 0, 20]
+    assert [row.line for row in set_paper(data, trained.tokenizer, 128, most_taught=4).taught] == [
+        0,
+        20,
+        0,
+        20,
+    ]
 
 
-def test_without_held_out_wordings_the_threshold_is_fitted_on_garbled_taught_ones() -> None:
+def test_without_held_out_wordings_the_threshold_is_fitted_on_garbled_taught_ones(
+    trained: Pretrained,
+) -> None:
     rows = {split: list[Row]() for split in SPLITS}
     rows["train"] = [Row(f"第{n}个问题是什么意思", f"答{n}", n) for n in range(30)]
     rows["unknown"] = [Row("今天天气怎么样", REFUSAL_ANSWER, 1)]
-    paper = set_paper(TrainingData(lambda *_: [], [], rows, [], [], False, {}, []))
+    data = TrainingData(lambda *_: [], [], rows, [], [], False, {}, [])
+    paper = set_paper(data, trained.tokenizer, 128)
     assert (paper.reworded, paper.unknown) == ([], [])
     assert [row.completion for row in paper.fit_known] == [f"答{n}" for n in range(30)]
     assert paper.fit_known != rows["train"]
     assert paper.fit_unknown == rows["unknown"]
+    longest = max(len(encode_prompt(trained.tokenizer, row.prompt)) for row in rows["train"])
+    tight = set_paper(data, trained.tokenizer, longest + 1).fit_known
+    assert max(len(encode_prompt(trained.tokenizer, row.prompt)) for row in tight) <= longest
+    assert any(row in rows["train"] for row in tight)
 
 
 @pytest.fixture

@@ -116,3 +116,11 @@ def test_the_threshold_is_fitted_on_known_and_unknown_replies() -> None:
     no_known_question = reply(REFUSAL_ANSWER, "密度", 0.95)
     known = [*[RIGHT] * 4, UNSURE, no_known_question]
     assert calibrate(known, [reply(REFUSAL_ANSWER, "密度", 0.8)]) == pytest.approx(0.85)
+
+
+def test_a_refusal_that_is_expected_is_not_a_wrong_one() -> None:
+    expected = Reply(Row("今天天气?", REFUSAL_ANSWER, 1), REFUSAL_ANSWER, 0.9)
+    wrong = Reply(Row("密度?", "质量除以体积", 2), REFUSAL_ANSWER, 0.9)
+    scores = Replies([], [expected, wrong], []).scores(0.0)
+    assert scores["wrongly_refused"] == Score(1, 1)
+    assert scores["paraphrase"] == Score(1, 2)

@@ -102,7 +102,11 @@ def test_the_checkpoint_holds_the_threshold_that_its_held_out_questions_ask_for(
     threshold = saved["sampling"]["refuse_below"]
     assert threshold == teacher.config.sampling.refuse_below == teacher.metrics["refuse_below"]
     data = load_training_data(teacher.config, teacher.tokenizer)
-    refitted = fit_refusal(teacher.model, teacher.tokenizer, set_paper(data))
+    refitted = fit_refusal(
+        teacher.model,
+        teacher.tokenizer,
+        set_paper(data, teacher.tokenizer, teacher.config.model.seq_len),
+    )
     assert threshold == pytest.approx(refitted, abs=1e-3)
     free = [teacher.answer(question, ANYTHING) for question in UNKNOWN_VAL.split()]
     answered = [one.min_probability for one in free if not one.refused]

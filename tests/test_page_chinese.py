@@ -30,6 +30,8 @@ CASES: list[tuple[str | bytes, str, str]] = [
     (GOOD + "a\u0007?,b", ".csv", "1 行有看不见的字符"),
     (GOOD + "a?, b", ".csv", "1 行的答案前后有空格"),
     (GOOD + "a?,a?", ".csv", "1 行的答案就是问题"),
+    (GOOD + "a?,.NET", ".csv", "1 行的答案以标点开头"),
+    ("学生的问题,老师的答案\n" + GOOD, ".csv", "第一行像是表头"),
     (f"{LONG}?,甲", ".csv", "全部 1 行都太长，模型一次最多读 128 个词元：请缩短"),
     (f"{GOOD}{LONG}?,a", ".csv", "1 行太长，模型一次最多读 128 个词元，训练时会跳过"),
     ("a?,b,c\nd?,e,f", ".csv", "不止两列"),
@@ -97,8 +99,16 @@ def test_a_kind_of_file_that_is_unknown_is_said_in_chinese() -> None:
     assert in_chinese(str(caught.value)).startswith("不认识这种文件，可以用：.jsonl, ")
 
 
+def test_a_disk_that_takes_nothing_is_said_in_chinese(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert "题目存不下来" in said(GOOD, ".csv", tokenizer, tmp_path / "file")[0]
+
+
 def test_every_sentence_is_one_that_the_checks_say(tokenizer: Tokenizer, tmp_path: Path) -> None:
     messages = ["unknown kind of file; bring one of: .jsonl"]
+    not_a_folder = tmp_path / "file"
+    not_a_folder.touch()
+    messages.append(said(GOOD, ".csv", tokenizer, not_a_folder)[1])
     for content, suffix, _ in CASES:
         messages.append(said(content, suffix, tokenizer, tmp_path)[1])
     for pattern, _ in SENTENCES:

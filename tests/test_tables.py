@@ -189,6 +189,28 @@ def test_without_a_header_the_first_two_columns_count(tmp_path: Path) -> None:
     assert not read_table(file(tmp_path, "问题,答案,x\n光速,c,1\n", "c.csv")).is_cut
 
 
+@pytest.mark.parametrize(
+    ("first", "looks"),
+    [
+        ("学生提问,老师回答", True),
+        ("My question,Correct answer", True),
+        ("问题是什么?,答案是 42", False),
+        ("这道题怎么做,先读题再写答案，最后再检查一遍", False),
+        ("什么是密度,质量除以体积", False),
+    ],
+)
+def test_a_first_row_like_a_header_is_noticed(first: str, looks: bool, tmp_path: Path) -> None:
+    table = read_table(file(tmp_path, f"{first}\n光有多快?,很快\n", "a.csv"))
+    assert table.may_be_named == looks
+    assert len(table.rows) == 2
+
+
+def test_a_remark_in_brackets_is_no_part_of_a_columns_name(tmp_path: Path) -> None:
+    table = read_table(file(tmp_path, "问题（必填）,答案(必填)\n光有多快?,很快\n", "a.csv"))
+    assert [row.prompt for row in table.rows] == ["光有多快?"]
+    assert not table.may_be_named
+
+
 def test_words_of_a_header_inside_rows_are_questions(tmp_path: Path) -> None:
     """A list of English words may teach `answer` and `question`."""
     content = "apple,苹果\nquestion,问题\nanswer,答案\nprompt,completion\n"
@@ -258,6 +280,23 @@ def test_a_text_has_a_tab_in_each_line_and_blank_lines_are_skipped(tmp_path: Pat
     table = read_table(file(tmp_path, content, "a.txt"))
     assert pairs(table) == [("光速", 'c = 3,0; "快"'), ("密度", " ρ ")]
     assert lines(table) == [1, 4]
+
+
+def test_a_text_as_excel_writes_it_has_quotes_around_some_fields(tmp_path: Path) -> None:
+    """A comma, a quote or a line end in a field: Excel writes quotes around it, and doubles those
+    inside. Notepad writes what was typed."""
+    content = '"他说""你好"",什么意思?"\t"第一行\n第二行"\n密度?\t质量除以体积\n'
+    rows = read_table(file(tmp_path, content.encode("utf-16"), "a.txt")).rows
+    assert [(row.prompt, row.completion, row.line) for row in rows] == [
+        ('他说"你好",什么意思?', "第一行\n第二行", 1),
+        ("密度?", "质量除以体积", 3),
+    ]
+    typed = '"甲"是谁?\t小明\n乙?\t"小红"\n'
+    rows = read_table(file(tmp_path, typed, "b.txt")).rows
+    assert [(row.prompt, row.completion) for row in rows] == [
+        ('"甲"是谁?', "小明"),
+        ("乙?", '"小红"'),
+    ]
 
 
 def test_a_text_may_have_a_header(tmp_path: Path) -> None:

@@ -58,6 +58,12 @@ def test_rows_are_read_with_the_lines_that_they_stand_in(tmp_path: Path) -> None
     ]
 
 
+def test_a_label_that_is_null_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"prompt": "一", "completion": "甲", "topic": null, "id": 7}\n', "utf-8")
+    assert read_rows(path) == [Row("一", "甲", 1, id="7", topic="")]
+
+
 def test_a_row_knows_its_topic_subject_and_kind_if_its_file_does(tmp_path: Path) -> None:
     labels = {"id": "t061", "subject": "物理", "kind": "定义", "topic": "万有引力"}
     content = _jsonl([{"prompt": "一", "completion": "甲", **labels}])
@@ -116,7 +122,10 @@ def test_the_documents_of_a_jsonl_are_read_one_by_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("read", [read_rows, read_prompts, _read_all_texts])
 def test_a_missing_file_is_named(read: Callable[[Path], object], tmp_path: Path) -> None:
     path = tmp_path / "none.jsonl"
-    assert _message(read, path) == ": no such file; check data.train_path and data.val_path"
+    assert (
+        _message(read, path)
+        == ": no such file; check its name, or data.train_path and data.val_path"
+    )
     assert _message(file_sha256, path) == ": cannot be read: No such file or directory"
 
 

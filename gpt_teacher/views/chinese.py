@@ -46,10 +46,22 @@ SENTENCES = [
             "不止两列，又没有表头，后面的列会略去：请在第一行写上列名“问题”“答案”；"
             "答案里有逗号时，给整个答案加英文引号",
         ),
+        (
+            r"rows whose answer begins with punctuation .*: (\d+);",
+            "{0} 行的答案以标点开头：回答时会略去它，请以文字开头",
+        ),
+        (
+            r"its first row looks like names of columns",
+            "第一行像是表头，会被当成一道题：请把列名改成“问题”“答案”，或者删掉这一行",
+        ),
         (r"(\d+) tokens$", "{0} 个词元"),
         # ---- why they cannot be read
         (r"unknown kind of file; .*: (.*)", "不认识这种文件，可以用：{0}"),
         (r"([\d,]+) bytes are too many; bring ([\d,]+)", "太大：{0} 字节，最多 {1} 字节"),
+        (
+            r"the questions cannot be kept on this machine",
+            "题目存不下来：磁盘写不进去，请腾出空间再试",
+        ),
         (r"(\d+) questions; bring (\d+) at most", "题目太多：{0} 题，最多 {1} 题"),
         (r"a text of ([\d,]+) characters;", "有一格长达 {0} 个字，模型读不完：请缩短"),
         (
