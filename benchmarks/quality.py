@@ -41,6 +41,7 @@ FEW_QUESTIONS = (
     "training.lr=8e-3",
     "training.muon_lr=0.03",
     "training.question_weight=0",
+    "training.label_smoothing=0",
     "data.noise=0",
     "data.short_answers=0",
 )

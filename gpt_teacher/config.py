@@ -83,6 +83,7 @@ class TrainingConfig(Section):
     beta2: float = 0.99  # decay of AdamW's mean of squared gradients
     max_grad_norm: float = 1.0
     question_weight: float = 0.0  # of a question's own tokens in the loss; an answer's have 1
+    label_smoothing: float = 0.0  # share of a target spread over all tokens at the start; fades
     max_steps: int = 1_400  # updates; --minutes plans them from the clock instead
     warmup_steps: int = 30
     eval_interval: int = 90  # updates between evaluations; the state is saved then, too
@@ -108,6 +109,7 @@ class TrainingConfig(Section):
             ("beta2", 0 < self.beta2 < 1, "between 0 and 1"),
             ("max_grad_norm", self.max_grad_norm > 0, "above 0"),
             ("question_weight", 0 <= self.question_weight <= 1, "from 0 to 1"),
+            ("label_smoothing", 0 <= self.label_smoothing < 1, "at least 0 and below 1"),
             ("max_steps", self.max_steps >= 1, "1 or more updates"),
             ("warmup_steps", self.warmup_steps >= 0, "0 or more updates"),
             ("eval_interval", self.eval_interval >= 1, "1 or more updates"),

@@ -29,6 +29,7 @@ class Batch(NamedTuple):
     targets: Tensor  # (B, T): the next token, or IGNORE_INDEX
     sequence: Tensor | None = None  # (B, T): its number in the row; None = one sequence a row
     question: Tensor | None = None  # (B, T): the next token inside a question, or IGNORE_INDEX
+    smoothing: float = 0.0  # share of each target that goes to all tokens alike
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on a device. 移到设备上。"""
@@ -41,7 +42,7 @@ class Batch(NamedTuple):
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         optional = (self.sequence, self.question)
         changed = (None if tensor is None else change(tensor) for tensor in optional)
-        return Batch(change(self.input_ids), change(self.targets), *changed)
+        return Batch(change(self.input_ids), change(self.targets), *changed, self.smoothing)
 
 
 @dataclass(frozen=True)
@@ -58,24 +59,32 @@ def next_token_loss(model: GPT, batch: Batch, question_weight: float = 0.0) -> L
 
     Only positions with a target pass through the output layer: the rest of the logits, more than
     half in question answering, would be computed for nothing. With a question_weight, the tokens of
-    the questions are learnt along with the answers, each counting so much.
+    the questions are learnt along with the answers, each counting so much. What smoothing adds is
+    learnt aside, too: the loss that is reported stays the surprise at the targets. Source: Szegedy
+    et al. 2016, arXiv:1512.00567, §7.
     """
     hidden = model.hidden_states(batch.input_ids, sequence=batch.sequence)  # (B, T, C)
-    total, count = _summed_loss(model, hidden, batch.targets)
+    answers = _summed_loss(model, hidden, batch.targets, batch.smoothing)
     if batch.question is None or not question_weight:
-        return LossSum(total, count)
-    return LossSum(total, count, question_weight * _summed_loss(model, hidden, batch.question)[0])
+        return answers
+    questions = _summed_loss(model, hidden, batch.question, batch.smoothing)
+    aside = answers.aside + question_weight * (questions.total + questions.aside)
+    return LossSum(answers.total, answers.count, aside)
 
 
-def _summed_loss(model: GPT, hidden: Tensor, targets: Tensor) -> tuple[Tensor, int]:
-    """Return the cross-entropy of targets (B, T) given states (B, T, C), and their number."""
+def _summed_loss(model: GPT, hidden: Tensor, targets: Tensor, smoothing: float) -> LossSum:
+    """Return the cross-entropy of targets (B, T) given states (B, T, C); aside what smooths it."""
     learnt = targets != IGNORE_INDEX  # (B, T)
     hidden, targets = hidden[learnt], targets[learnt]  # (N, C), (N,)
     filling = -len(targets) % TARGET_STEP
     logits = model.lm_head(F.pad(hidden, (0, 0, 0, filling))).float()  # (N, V), N rounded up
+    log_p = logits.log_softmax(dim=-1)
     filled = F.pad(targets, (0, filling), value=IGNORE_INDEX)
-    total = F.cross_entropy(logits, filled, ignore_index=IGNORE_INDEX, reduction="sum")
-    return total, len(targets)
+    total = F.nll_loss(log_p, filled, ignore_index=IGNORE_INDEX, reduction="sum")
+    if not smoothing:
+        return LossSum(total, len(targets))
+    of_all_alike = -log_p[: len(targets)].mean(dim=-1).sum()
+    return LossSum(total, len(targets), smoothing * (of_all_alike - total))
 
 
 def token_log_probabilities(model: GPT, batch: Batch) -> Tensor:

@@ -132,11 +132,13 @@ class QuestionBatches:
         self._unknown_order = EpochOrder(len(unknown), f"{config.training.seed} unknown")
 
     def __call__(self, step: int, max_steps: int | None = None) -> list[Batch]:
-        """See Batches; the noise fades on the way to max_steps, if given. 某一步的小批。"""
+        """See Batches; noise and smoothing fade on the way to max_steps. 某一步的小批。"""
         size, micro = self._training.batch_size, self._training.micro_batch
         done = step / max_steps if max_steps else 0.0
         examples = [self._sample(step * size + i, done) for i in range(size)]
-        return [pack(examples[i : i + micro], self._seq_len) for i in range(0, size, micro)]
+        packed = [pack(examples[i : i + micro], self._seq_len) for i in range(0, size, micro)]
+        smoothing = self._training.label_smoothing * max(0.0, 1 - done / NOISY_SHARE)
+        return [batch._replace(smoothing=smoothing) for batch in packed]
 
     def _sample(self, position: int, done: float) -> Example:
         """Return the sample at a position of the endless stream of epochs. 第几个样本。

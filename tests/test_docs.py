@@ -103,6 +103,7 @@ def test_the_shipped_config_states_every_default_as_it_is() -> None:
     ]
     assert differs == [
         "training.question_weight",
+        "training.label_smoothing",
         "data.unknown_path",
         "data.test_path",
         "data.unknown_val_path",

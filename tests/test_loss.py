@@ -130,6 +130,38 @@ def test_the_tokens_of_questions_are_learnt_aside_with_their_weight(
     assert plain.aside == 0.0
 
 
+def test_smoothing_spreads_a_share_of_each_target_over_all_tokens_by_hand(
+    model: GPT, batch: Batch
+) -> None:
+    """What is learnt is 0.7 times the loss and 0.3 times the mean loss of all tokens as targets; what
+    is reported is the loss as it was."""
+    plain = loss_of(model, batch)
+    of_all = [
+        loss_of(model, batch._replace(targets=batch.targets.where(batch.targets < 0, token)))
+        for token in range(VOCAB)
+    ]
+    mean = sum(one.total.item() for one in of_all) / VOCAB
+    smooth = loss_of(model, batch._replace(smoothing=0.3))
+    assert smooth.total.item() == pytest.approx(plain.total.item(), rel=1e-5)
+    assert smooth.count == plain.count
+    learnt = smooth.total.item() + float(smooth.aside)
+    assert learnt == pytest.approx(0.7 * plain.total.item() + 0.3 * mean, rel=1e-5)
+
+
+def test_smoothing_reaches_the_tokens_of_questions_with_their_weight(
+    model: GPT, batch: Batch
+) -> None:
+    question = torch.full_like(batch.targets, IGNORE_INDEX)
+    question[1, :4] = batch.input_ids[1, 1:5]
+    smooth = batch._replace(smoothing=0.3)
+    answers = loss_of(model, smooth)
+    questions = loss_of(model, smooth._replace(targets=question))
+    with torch.no_grad():
+        both = next_token_loss(model, smooth._replace(question=question), question_weight=0.25)
+    aside = float(answers.aside) + 0.25 * (questions.total.item() + float(questions.aside))
+    assert float(both.aside) == pytest.approx(aside, rel=1e-5)
+
+
 def test_token_log_probabilities_are_the_terms_of_the_loss(model: GPT, batch: Batch) -> None:
     with torch.no_grad():
         logits = model(batch.input_ids)

@@ -79,7 +79,8 @@ def test_the_rate_rises_to_the_peak_once_and_falls_to_the_floor(
 def test_matrices_decay_and_biases_and_norm_scales_do_not(
     position: Position, kind: Literal["muon", "adamw"]
 ) -> None:
-    """With no gradient, a decayed weight shrinks by 1 - lr · weight_decay = 0.95; others stay."""
+    """With no gradient, a decayed weight shrinks by 1 - lr · weight_decay = 0.95 at each of two
+    updates, or, a matrix of Muon, by twice as much at one of them; others stay."""
     model = tiny_gpt(position)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     config = TrainingConfig(optimizer=kind, lr=0.1, muon_lr=0.1, weight_decay=0.5)
@@ -87,11 +88,13 @@ def test_matrices_decay_and_biases_and_norm_scales_do_not(
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()
+    optimizer.step()
     decayed = set()
     for name, parameter in model.named_parameters():
         if torch.equal(parameter, before[name]):
             continue
-        torch.testing.assert_close(parameter.detach(), 0.95 * before[name])
+        left = 0.9 if kind == "muon" and "proj" in name else 0.95**2
+        torch.testing.assert_close(parameter.detach(), left * before[name])
         decayed.add(name)
     projections = ["self_attn.q", "self_attn.k", "self_attn.v", "self_attn.o", "mlp.up", "mlp.down"]
     expected = {f"layers.0.{p}_proj.weight" for p in projections} | {"embed_tokens.weight"}
@@ -164,9 +167,12 @@ def test_orthogonalising_keeps_directions_and_makes_their_lengths_alike(
         assert 0.5 < values.min() < values.max() < 1.4
 
 
-def test_the_update_of_a_matrix_follows_muon_by_hand() -> None:
-    """A first gradient g gives the momentum 0.05 g and Nesterov's (0.05 + 0.95 · 0.05) g: its size
-    does not matter. A tall matrix, 16 x 4, steps twice as far: sqrt(16 / 4)."""
+def test_two_updates_of_a_matrix_follow_muon_by_hand() -> None:
+    """A gradient g, twice, gives a momentum that is g but for its size, which does not matter.
+
+    Every second matrix moves at the first update, the others at the second, each by 2 · 0.2; a tall
+    one, 16 x 4, twice as far: sqrt(16 / 4).
+    """
     model = tiny_gpt()
     config = TrainingConfig(lr=0.1, muon_lr=0.2, weight_decay=0.0)
     optimizer = build_optimizer(model, config)
@@ -174,25 +180,30 @@ def test_the_update_of_a_matrix_follows_muon_by_hand() -> None:
     starts = [tall.detach().clone(), wide.detach().clone()]
     torch.manual_seed(2)
     tall.grad, wide.grad = 7 * torch.randn_like(tall), torch.randn_like(wide)
-    optimizer.step()
     expected = orthogonalise(torch.stack((tall.grad.T, wide.grad)), torch.float32)
+    wide_moved = starts[1] - 0.4 * expected[1]
+    optimizer.step()
+    assert torch.equal(tall, starts[0])
+    torch.testing.assert_close(wide.detach(), wide_moved, rtol=0, atol=0.02)
+    optimizer.step()
     torch.testing.assert_close(
-        tall.detach(), starts[0] - 0.2 * 2 * expected[0].T, rtol=0, atol=0.02
+        tall.detach(), starts[0] - 0.4 * 2 * expected[0].T, rtol=0, atol=0.04
     )
-    torch.testing.assert_close(wide.detach(), starts[1] - 0.2 * expected[1], rtol=0, atol=0.01)
+    torch.testing.assert_close(wide.detach(), wide_moved, rtol=0, atol=0.02)
 
 
 def test_momentum_remembers_the_gradients_before() -> None:
-    """Gradients g, then 0: the step goes on in the direction of g."""
+    """Gradients g, then 0 when it is the turn of the matrix: it goes in the direction of g."""
     model = tiny_gpt()
     optimizer = build_optimizer(model, TrainingConfig(weight_decay=0.0))
     matrix = model.layers[0].self_attn.q_proj.weight
+    start = matrix.detach().clone()
     matrix.grad = torch.eye(4)
     optimizer.step()
-    between = matrix.detach().clone()
+    assert torch.equal(matrix, start)
     matrix.grad = torch.zeros(4, 4)
     optimizer.step()
-    step = between - matrix.detach()
+    step = start - matrix.detach()
     assert (step.diagonal() > 0.01).all()
     torch.testing.assert_close(step, torch.diag(step.diagonal()), rtol=0, atol=1e-4)
 

@@ -400,6 +400,15 @@ def test_the_noise_fades_to_nothing_at_the_end(bpe: Tokenizer) -> None:
     assert share_of_noisy(50, 100) < share_of_noisy(0, 100)
 
 
+def test_the_smoothing_of_targets_fades_with_the_noise(bpe: Tokenizer) -> None:
+    """A straight line from 0.2 to nothing at 70 % of the run."""
+    batches = QuestionBatches(ROWS, [], bpe, _config(training={"label_smoothing": 0.2}))
+    found = [batches(step, 100)[0].smoothing for step in (0, 35, 70, 99)]
+    assert found == pytest.approx([0.2, 0.1, 0.0, 0.0])
+    (plain, *_) = QuestionBatches(ROWS, [], bpe, _config())(0, 100)
+    assert plain.smoothing == 0
+
+
 def test_short_answers_are_whole_ones_cut_off_until_the_noise_has_faded(bpe: Tokenizer) -> None:
     examples = [encode_example(bpe, row.prompt, row.completion) for row in ROWS]
     whole = {tuple(one.ids[:-1]) for one in examples}
