@@ -8,9 +8,10 @@ used.
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, get_origin, get_type_hints
 
 import yaml
 
@@ -60,11 +61,14 @@ class ModelConfig(Section):
         divisible = self.n_head < 1 or self.n_embd % self.n_head == 0
         return [
             ("n_layer", self.n_layer >= 1, "1 or more"),
+            ("n_layer", self.n_layer <= 1_000, "1000 at most"),
             ("n_head", self.n_head >= 1, "1 or more"),
             ("n_embd", self.n_embd >= 1, "1 or more"),
+            ("n_embd", self.n_embd <= 100_000, "100000 at most"),
             ("n_embd", divisible, f"divisible by n_head = {self.n_head}"),
             ("n_embd", rope_ok or not divisible, "an even number for each head (RoPE turns pairs)"),
             ("seq_len", self.seq_len >= 8, "8 or more tokens"),
+            ("seq_len", self.seq_len <= 1_000_000, "1000000 tokens at most"),
             ("dropout", 0.0 <= self.dropout < 1.0, "at least 0 and below 1"),
         ]
 
@@ -165,6 +169,7 @@ class TokenizerConfig(Section):
         return [
             ("path", bool(self.path.strip()), "the name of a file"),
             ("vocab_size", enough, "260 or more: 256 bytes and 4 special tokens"),
+            ("vocab_size", self.vocab_size <= 1_000_000, "1000000 at most"),
         ]
 
 
@@ -185,8 +190,9 @@ class SamplingConfig(Section):
 
     def checks(self) -> list[Check]:
         """See Section. 取值范围。"""
+        warm = 0.01 <= self.temperature <= 100  # less makes the logits infinite
         return [
-            ("temperature", 0 <= self.temperature <= 100, "from 0 (greedy) to 100"),
+            ("temperature", warm or self.temperature == 0, "0 (greedy), or from 0.01 to 100"),
             ("top_k", self.top_k >= 0, "0 (off) or more"),
             ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1 (off)"),
             ("repetition_penalty", 0 < self.repetition_penalty <= 100, "above 0, at most 100"),
@@ -323,18 +329,28 @@ def _apply_override(
             f"--set {override}: expected section.key=value, as in training.max_steps=50"
         )
         return
-    values.setdefault(section, {})[key] = _read_override(text, section, key)
+    try:
+        values.setdefault(section, {})[key] = _read_override(text, section, key)
+    except ValueError as error:
+        problems.append(f"--set {override}: {error}")
     places[f"{section}.{key}"] = f"--set {override}"
 
 
 def _read_override(text: str, section: str, key: str) -> Any:
-    """Return the value of a `--set`: text where text is wanted, else YAML. 读取 --set。"""
+    """Return the value of a `--set`: text where text is wanted, else YAML. 读取 --set。
+
+    ValueError says what is wrong with it.
+    """
+    hints = get_type_hints(SECTIONS[section]) if section in SECTIONS else {}
+    if hints.get(key) in (int, float):
+        return text.strip().strip("'\"")  # YAML reads 010 as 8, and 1:30 as 90
     try:
         value = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError):
+        if get_origin(hints.get(key)) is tuple and re.fullmatch(r"\s*\[.*\]\s*", text, re.DOTALL):
+            raise ValueError("no list; put each text in quotes: ['…', '…']") from None
         return text  # a Windows path or a stop text such as `[` is no YAML, but fine as text
-    hints = get_type_hints(SECTIONS[section]) if section in SECTIONS else {}
-    if hints.get(key) in (int, float, bool) or value is None or isinstance(value, list):
+    if hints.get(key) is bool or value is None or isinstance(value, list):
         return value
     is_quoted = text.strip()[:1] in ("'", '"')
     return value if is_quoted else text.strip()  # YAML reads 007 as 7, `用户:` as a mapping

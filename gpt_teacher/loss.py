@@ -40,9 +40,15 @@ class Batch(NamedTuple):
         return self._each(lambda tensor: tensor[which])
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        optional = (self.sequence, self.question)
-        changed = (None if tensor is None else change(tensor) for tensor in optional)
-        return Batch(change(self.input_ids), change(self.targets), *changed, self.smoothing)
+        sequence, question = (
+            None if tensor is None else change(tensor) for tensor in (self.sequence, self.question)
+        )
+        return self._replace(
+            input_ids=change(self.input_ids),
+            targets=change(self.targets),
+            sequence=sequence,
+            question=question,
+        )
 
 
 @dataclass(frozen=True)

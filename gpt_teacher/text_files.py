@@ -14,10 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gpt_teacher.commands import quoted
 from gpt_teacher.errors import DataError
 
 MAX_PROBLEMS = 10  # listed in one error; the rest are counted
 SNIFFED_BYTES = 1 << 16  # enough of a file to recognise its encoding
+TABLES = (".csv", ".tsv", ".txt")  # that scripts.check_data converts
 LABELS = ("id", "subject", "kind", "topic")  # of a row's topic, for the tables of the exam
 _WANTED = '{"prompt": "什么是密度?", "completion": "密度是…"}'
 
@@ -71,6 +73,11 @@ def _read_objects(path: Path, keys: tuple[str, ...]) -> list[tuple[int, dict[str
             rows.append((number, row | {key: _text(row, key) for key in keys}))
         except ValueError as error:
             problems.append(f"{path}, line {number}{error}")
+    if problems and path.suffix.lower() in TABLES:
+        raise DataError(
+            f"{path}: questions are read from JSONL; convert it: python -m scripts.check_data "
+            f"{quoted(str(path))} --to {quoted(str(path.with_suffix('.jsonl')))}"
+        )
     _raise_problems(path, problems)
     if not rows:
         raise DataError(f"{path}: the file is empty; it needs a line for each question: {_WANTED}")

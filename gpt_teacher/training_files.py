@@ -98,8 +98,7 @@ class RunState:
     minutes: int
     n_questions: int
     ahead: int = 0  # runs that come before it
-    wait_minutes: int = 0  # that these take at most
-    elapsed_seconds: float = 0.0
+    wait_minutes: int = 0  # that these may train
     stage: str = ""  # of a running one: "", training, exam, packing
     reason: str = ""  # of a failure
     wrong: list[list[str]] | None = None  # question, answer taught, answer given

@@ -76,7 +76,6 @@ class _Job:
     n_questions: int
     visitor: str
     address: str
-    started_at: float = 0.0
     process: subprocess.Popen[bytes] | None = None
     is_stopped: bool = False
 
@@ -142,8 +141,7 @@ class TrainingJobs:
                 if job is not self._running:
                     wait = sum(other.minutes for other in before)
                     return RunState("waiting", job.minutes, job.n_questions, len(before), wait)
-                elapsed = time.monotonic() - job.started_at
-                state = RunState("running", job.minutes, job.n_questions, elapsed_seconds=elapsed)
+                state = RunState("running", job.minutes, job.n_questions)
                 return replace(state, stage=text_of(files.stage))
         return ended_state(files)
 
@@ -232,7 +230,6 @@ class TrainingJobs:
                 if self._closed:
                     return
                 job = self._running = self._waiting.pop(0)
-                job.started_at = time.monotonic()
                 files = RunFiles(self.folder / job.run_id)
             try:
                 self._train(job, files)

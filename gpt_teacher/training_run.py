@@ -31,11 +31,11 @@ from gpt_teacher.commands import resume_command
 from gpt_teacher.config import Config
 from gpt_teacher.data import TrainingData, load_training_data
 from gpt_teacher.distributed import ALONE, Team
-from gpt_teacher.errors import CheckpointError, TokenizerError
+from gpt_teacher.errors import CheckpointError, ConfigError, TokenizerError
 from gpt_teacher.evaluate import probe, validation_loss
 from gpt_teacher.final_exam import exam_seconds, final_exam
 from gpt_teacher.loss import Batch, LossSum, next_token_loss
-from gpt_teacher.model import GPT
+from gpt_teacher.model import GPT, n_parameters
 from gpt_teacher.optim import build_optimizer
 from gpt_teacher.prompt import CHAT_TEMPLATE
 from gpt_teacher.quantize import dequantize, quantize
@@ -77,6 +77,7 @@ class Result:
     finished: bool
     progress: Progress
     exam_table: list[str]  # lines for the user
+    is_text: bool = False  # it continues text, and answers no questions
 
 
 @dataclass
@@ -304,7 +305,8 @@ def _train(
         team=team,
     )
     table: list[str] = run.finish() if run.progress.finished and team.leads else []
-    return Result(run.save_dir / "last", run.progress.finished, run.progress, table)
+    last = run.save_dir / "last"
+    return Result(last, run.progress.finished, run.progress, table, run.data.is_text)
 
 
 def _prepare(
@@ -328,7 +330,7 @@ def _prepare(
     config = replace(config, training=training)
     threads = machine.set_threads(training.threads, team.local_size)
     torch.manual_seed(training.seed)
-    model = GPT(config.model, tokenizer.vocab_size)
+    model = _new_model(config, tokenizer)
     if init_weights is not None:
         load_weights(model, init_weights, "--init-from")
     model.to(device)
@@ -348,6 +350,19 @@ def _prepare(
         is_new=not resume,
         refuse_below=config.sampling.refuse_below,
     )
+
+
+def _new_model(config: Config, tokenizer: Tokenizer) -> GPT:
+    """Return a fresh model. 新模型。Raises ConfigError if the memory is too small for it."""
+    try:
+        return GPT(config.model, tokenizer.vocab_size)
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, RuntimeError) and "alloc" not in str(error):
+            raise
+        n = n_parameters(config.model, tokenizer.vocab_size)
+        raise ConfigError(
+            [f"model: {n:,} parameters do not fit into memory; make n_embd or n_layer smaller"]
+        ) from None
 
 
 def _begin(run: TrainingRun, resume: bool, max_steps: int | None, team: Team) -> None:
@@ -372,6 +387,7 @@ def initial_weights(folder: Path, config: Config) -> dict[str, Tensor]:
     if tokenizer.fingerprint != checkpoint.tokenizer.fingerprint:
         raise TokenizerError(
             f"--init-from {folder}: its tokenizer is not {config.tokenizer.path}; "
-            f"use its own: --set tokenizer.path={folder / checkpoint.tokenizer.file_name}"
+            f"use its own: --set tokenizer.path={folder / checkpoint.tokenizer.file_name} "
+            f"--set tokenizer.type={checkpoint.config.tokenizer.type}"
         )
     return dequantize(checkpoint.tensors)

@@ -9,18 +9,16 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 from gpt_teacher import Pretrained, open_origin
 from gpt_teacher.config import SamplingConfig
-from gpt_teacher.errors import PromptError
-from gpt_teacher.sampler import answer, answers, check_question, continue_text
-from gpt_teacher.text_files import read_prompts
+from gpt_teacher.sampler import answer, continue_text
 from scripts import model_options, sampling_options
-from scripts.command_line import DONE, make_parser, read_config, run, write_text
-from scripts.explanation import answer_row, explanation
+from scripts.answer_file import answer_file
+from scripts.command_line import DONE, make_parser, read_config, run
+from scripts.explanation import explanation
 
 LABEL = "回答:"
 
@@ -38,12 +36,16 @@ def main() -> int:
     arguments = parser.parse_args()
     if (arguments.question is None) == (arguments.input is None):
         parser.error("give one question, or --input FILE")
+    if arguments.output and not arguments.input:
+        parser.error("--output takes the answers to --input; for one question: > FILE")
+    if arguments.input and (arguments.raw or arguments.show_label):
+        parser.error("--raw and --show-label are for one question, not for --input")
     config = read_config(arguments)
     settings = sampling_options.settings(arguments, config.sampling)
     teacher = open_origin(model_options.origin(arguments, config))
     settings = teacher.fitted(settings)
     if arguments.input:
-        answer_file(teacher, arguments, settings)
+        answer_file(teacher, arguments.input, arguments.output, settings)
     else:
         answer_one(teacher, arguments, settings)
     return DONE
@@ -53,7 +55,13 @@ def answer_one(
     teacher: Pretrained, arguments: argparse.Namespace, settings: SamplingConfig
 ) -> None:
     """Print one answer, as it grows on a terminal. 回答一个问题。"""
-    question = sys.stdin.read() if arguments.question == "-" else arguments.question
+    question = arguments.question
+    if question == "-":
+        question = sys.stdin.read() if sys.stdin else ""
+    if teacher.metrics.get("is_text") and not arguments.raw:
+        print(
+            "this model learnt plain text (续写模型): give --raw to continue one", file=sys.stderr
+        )
     unknown = teacher.tokenizer.unknown_characters(question)
     if unknown:
         print(f"unknown to the tokenizer: {''.join(unknown)}", file=sys.stderr)
@@ -69,23 +77,6 @@ def answer_one(
     print()
     if not arguments.raw:
         print(explanation(growing, settings, teacher.nearest(question)), file=sys.stderr)
-
-
-def answer_file(
-    teacher: Pretrained, arguments: argparse.Namespace, settings: SamplingConfig
-) -> None:
-    """Answer each row of a file, in order; its other keys are kept. 批量回答。"""
-    rows = read_prompts(arguments.input)
-    for row in rows:
-        try:
-            check_question(teacher.model, teacher.tokenizer, row["prompt"])
-        except PromptError as error:
-            raise PromptError(f"{arguments.input}, {row['prompt'][:20]!r}: {error}") from None
-    given = answers(teacher.model, teacher.tokenizer, [row["prompt"] for row in rows], settings)
-    for row, one in zip(rows, given, strict=True):
-        row |= answer_row(one)
-    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    write_text(arguments.output, text)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,8 @@ def main() -> int:
     config = read_config(arguments)
     set_threads(config.training.threads)
     names = arguments.compare or [arguments.checkpoint or default_checkpoint(config)]
-    origins = [locate(name, arguments.revision, arguments.offline, say=say) for name in names]
+    offline = arguments.offline or config.hub.offline
+    origins = [locate(name, arguments.revision, offline, say=say) for name in names]
     if arguments.save:
         check_may_save(origins[0], arguments.set)
     folders = [origin.folder for origin in origins]
@@ -63,6 +64,10 @@ def parse() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.compare and arguments.checkpoint:
         parser.error("give --checkpoint or --compare, not both")
+    if arguments.compare and arguments.compare[0] == arguments.compare[1]:
+        parser.error("--compare takes two different models")
+    if arguments.revision and not (arguments.checkpoint or arguments.compare):
+        parser.error("--revision names a version of a model of the Hub: give --checkpoint")
     if arguments.compare and arguments.save:
         parser.error("--save keeps the report on one model: leave out --compare")
     if arguments.most_taught is not None and arguments.most_taught < 1:

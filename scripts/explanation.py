@@ -26,14 +26,3 @@ def explanation(answer: Answer, settings: SamplingConfig, nearest: Nearest | Non
             f"({nearest.similarity:.0%} alike)"
         )
     return "\n".join(lines)
-
-
-def answer_row(answer: Answer) -> dict[str, object]:
-    """Return what a file of answers holds of one. 批量回答的一行。"""
-    return {
-        "answer": answer.text,
-        "refused": answer.refused,
-        "confidence": round(answer.mean_probability, 4),
-        "min_probability": round(answer.min_probability, 4),
-        "finish_reason": answer.finish_reason,
-    }

@@ -6,6 +6,7 @@ import argparse
 
 from gpt_teacher import Origin, default_checkpoint, locate
 from gpt_teacher.config import Config
+from gpt_teacher.errors import ConfigError
 from scripts.command_line import say
 
 
@@ -24,6 +25,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def origin(arguments: argparse.Namespace, config: Config) -> Origin:
     """Return the model that the options name. 选项指定的模型。"""
+    if arguments.checkpoint is None and arguments.revision:
+        raise ConfigError(["--revision names a version of a model of the Hub: give --checkpoint"])
     if arguments.checkpoint is None:
         return Origin(default_checkpoint(config))
     offline = arguments.offline or config.hub.offline

@@ -30,13 +30,13 @@ def main() -> int:
     arguments = parse()
     config = read_config(arguments)
     repo_id = wanted_repo(arguments, config)
+    options = PushOptions(arguments.tag, arguments.private, arguments.create_pr, arguments.force)
     if not arguments.dry_run:
         check_may_publish(look_up_account(say), repo_id, arguments.create_pr)
     folder, facts = make_folder(source(arguments, config), repo_id, arguments.output)
     if arguments.dry_run:
         show_plan(folder, repo_id)
         return DONE
-    options = PushOptions(arguments.tag, arguments.private, arguments.create_pr, arguments.force)
     published = publish(folder, Repository(repo_id), options, say)
     if not published.changed:
         say("没有变化，不用上传 / nothing to upload: the Hub has it already")

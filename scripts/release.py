@@ -29,6 +29,7 @@ def main() -> int:
     config = read_config(arguments)
     model = Repository(wanted_repo(arguments, config))
     space = Repository(repo_id_of(arguments.space), "space") if arguments.space else None
+    options = PushOptions(arguments.tag, arguments.private, force=arguments.force)
     account = look_up_account(say)
     check_may_publish(account, model.repo_id)
     if space is not None:
@@ -39,7 +40,6 @@ def main() -> int:
         say("1 考试：已有成绩 / exam: taken already")
     folder, facts = make_folder(run_folder, model.repo_id, None)
     say(f"2 模型卡 / card: {folder / 'README.md'}")
-    options = PushOptions(arguments.tag, arguments.private, force=arguments.force)
     published = publish(folder, model, options, say)
     if published.changed:
         check_answer(published, folder, facts)

@@ -12,7 +12,7 @@ import math
 import sys
 from pathlib import Path
 
-from gpt_teacher.commands import resume_command
+from gpt_teacher.commands import quoted, resume_command
 from gpt_teacher.distributed import team
 from gpt_teacher.run_state import resumed
 from gpt_teacher.training_run import Result, initial_weights, run_training
@@ -51,7 +51,9 @@ def report(result: Result) -> int:
         print(f"  {resume_command(result.folder.parent)}", file=sys.stderr)
         return INTERRUPTED
     print("\n".join(result.exam_table))
-    print(f'ask it: python -m scripts.ask "…" --checkpoint {result.folder}')
+    how, raw = ("let it go on", "--raw ") if result.is_text else ("ask it", "")
+    folder = quoted(str(result.folder))
+    print(f'{how}: python -m scripts.ask "…" {raw}--checkpoint {folder}')
     return DONE
 
 

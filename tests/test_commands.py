@@ -392,6 +392,48 @@ def test_a_file_of_questions_comes_back_in_order_with_answers(
     assert ask("--input", tmp_path / "in.jsonl").stdout == text
 
 
+def test_answers_never_take_the_place_of_what_a_row_has(
+    ask: Callable[..., Finished], tmp_path: Path
+) -> None:
+    rows = [{"prompt": QUESTION}, {"prompt": QUESTION, "answer": "老师写的答案", "refused": 1}]
+    file = tmp_path / "in.jsonl"
+    file.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    said = fails(ask("--input", file))
+    assert "the answers would take the place of answer, refused; give these keys another" in said
+
+
+def test_half_a_character_under_another_key_is_written_as_its_escape(
+    ask: Callable[..., Finished], tmp_path: Path
+) -> None:
+    file, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    file.write_text(f'{{"prompt": "{QUESTION}", "note": "\\ud83d"}}', encoding="utf-8")
+    assert ask("--input", file, "--output", output) == Finished(0, "", "")
+    (row,) = map(json.loads, output.read_text(encoding="utf-8").splitlines())
+    assert (row["note"], row["answer"]) == ("\ud83d", ANSWER)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["问题", "--output", "a.jsonl"], "--output takes the answers to --input"),
+        (["--input", "a.jsonl", "--raw"], "--raw and --show-label are for one question"),
+        (["问题", "--revision", "v1"], "--revision names a version of a model of the Hub"),
+    ],
+)
+def test_options_that_would_change_nothing_are_told(
+    ask: Callable[..., Finished], options: list[str], message: str
+) -> None:
+    ended = ask(*options)
+    assert ended.code == 2
+    assert message in ended.stderr
+
+
+def test_a_very_long_answer_takes_no_more_memory_than_the_context(
+    ask: Callable[..., Finished],
+) -> None:
+    assert ask(QUESTION, "--max-new-tokens", "1000000000").stdout == ANSWER + "\n"
+
+
 def test_the_quantized_model_answers_when_named(ask: Callable[..., Finished]) -> None:
     ended = ask("what is RoPE?", "--checkpoint", "checkpoints/quantized")
     assert ended.stdout == "RoPE turns q and k by an angle.\n"
@@ -541,6 +583,13 @@ BAD_RUNS: dict[str, tuple[Callable[[Path], object], list[object], str]] = {
         [],
         r"data/train\.jsonl, line 2, column 16: this is not JSON: ",
     ),
+    "no end": (nothing, ["--minutes", "inf"], r"--minutes inf: give a number above 0"),
+    "a table": (
+        lambda project: (project / "mine.csv").write_text("问题,答案\n密度?,质量除以体积\n"),
+        sets("data.train_path=mine.csv"),
+        r"mine\.csv: questions are read from JSONL; .*check_data mine\.csv --to mine\.jsonl",
+    ),
+    "too large": (nothing, sets("model.n_embd=100000", "model.n_layer=1000"), r"do not fit into"),
     "no completion": (
         write(TRAIN, '{"prompt": "a", "answer": "b"}\n{"prompt": "a", "completion": 5}'),
         [],

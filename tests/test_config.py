@@ -336,6 +336,22 @@ def test_an_override_is_read_as_yaml_and_text_stays_text(
     assert getattr(getattr(config, section), key) == value
 
 
+def test_a_number_of_an_override_is_decimal() -> None:
+    """YAML reads 010 as 8, and 1:30 as 90."""
+    assert parse_config("", "mine.yaml", ["training.max_steps=010"]).training.max_steps == 10
+    (problem,) = _problems("", ["training.max_steps=1:30"])
+    assert "training.max_steps: '1:30' is not allowed" in problem
+
+
+def test_a_list_that_is_none_is_told_and_not_taken_as_one_text() -> None:
+    """A question mark before a comma is no YAML."""
+    (problem,) = _problems("", ["training.probe_questions=[什么是密度?, 班主任是谁]"])
+    assert problem.endswith("no list; put each text in quotes: ['…', '…']")
+    quoted = parse_config("", "mine.yaml", ["training.probe_questions=['什么是密度?', '班主任']"])
+    assert quoted.training.probe_questions == ("什么是密度?", "班主任")
+    assert parse_config("", "mine.yaml", ["sampling.stop=["]).sampling.stop == ("[",)
+
+
 @pytest.mark.parametrize("folder", ["007", "1.10", "run #1", "2025-01-15", "1e3", "no"])
 def test_the_name_of_a_folder_in_an_override_is_kept_to_the_letter(folder: str) -> None:
     """YAML reads 007 as 7, and `run #1` as `run` and a comment: the run would go elsewhere."""

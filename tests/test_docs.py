@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from gpt_teacher.config import SECTIONS, Config, load_config
+from scripts import handout
 
 ROOT = Path(__file__).parent.parent
 READMES = ["README.md", "README_EN.md"]
@@ -41,6 +42,11 @@ def test_every_command_has_a_place_in_the_readme(name: str) -> None:
     assert {"train", "push_to_hub"} <= commands
     for command in commands:
         assert f"python -m scripts.{command}" in _read(name), command
+
+
+@pytest.mark.parametrize("name", handout.LANGUAGES)
+def test_the_hand_out_to_be_printed_is_the_one_that_is_written(name: str) -> None:
+    assert _read(f"docs/{name}.html") == handout.page(name)
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -15,7 +15,8 @@ ROWS = [
     ["errors", "atomic", "refusal"],
     ["strict", "text_encoding"],
     ["config"],
-    ["tokenizer", "model", "run_log", "text_files", "machine", "commands"],
+    ["commands"],
+    ["tokenizer", "model", "run_log", "text_files", "machine"],
     ["tokenizer_training", "transformers_files", "prompt", "loss", "optim", "quantize", "tables"],
     [
         "batches",

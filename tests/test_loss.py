@@ -133,8 +133,10 @@ def test_the_tokens_of_questions_are_learnt_aside_with_their_weight(
 def test_smoothing_spreads_a_share_of_each_target_over_all_tokens_by_hand(
     model: GPT, batch: Batch
 ) -> None:
-    """What is learnt is 0.7 times the loss and 0.3 times the mean loss of all tokens as targets; what
-    is reported is the loss as it was."""
+    """What is learnt is 0.7 times the loss and 0.3 times the mean loss of all tokens as targets.
+
+    What is reported is the loss as it was.
+    """
     plain = loss_of(model, batch)
     of_all = [
         loss_of(model, batch._replace(targets=batch.targets.where(batch.targets < 0, token)))

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 from conftest import QUESTIONS
 from hub_commands import REPO, HubCommands
@@ -70,6 +71,24 @@ def test_only_what_changed_is_uploaded(hub: HubServer, student: HubCommands) -> 
     done = student.pushed(hub)
     assert "uploading 3 of 21 files" in done.stderr  # both metrics.json, and the card
     assert len(hub.requested("PUT", "/_s3/")) == n_uploads
+
+
+@pytest.mark.parametrize("tag", ["v 1", "", "main", ".v1", "a..b", "v1.lock", "版本一"])
+def test_a_name_that_is_no_tag_is_told_before_anything_is_published(
+    hub: HubServer, student: HubCommands, tag: str
+) -> None:
+    refused = student.push(hub, "--tag", tag)
+    assert refused.code == 2
+    assert f"--tag {tag!r}: give a name of letters, digits" in refused.stderr
+    assert not hub.requested("POST", "/api/repos/create")
+
+
+def test_a_proposal_takes_no_tag(hub: HubServer, student: HubCommands) -> None:
+    """Found here: the request was made, then the tag refused, and its address never told."""
+    refused = student.push(hub, "--create-pr", "--tag", "v1")
+    assert refused.code == 2
+    assert "--create-pr only proposes: give one" in refused.stderr
+    assert not hub.requested("POST", "/api/repos/create")
 
 
 def test_a_retrained_model_gets_a_new_tag_and_the_old_one_keeps_its_answers(

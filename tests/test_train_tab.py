@@ -184,7 +184,7 @@ def test_who_waits_sees_the_place_and_may_withdraw(
         read_until(page, "own-questions", "谁是班长?")
         page.locator("#own-start").click()
         page.wait_for_url("**run=*")
-    read_until(second, "own-status", "前面还有 1 个训练，最多再等 1 分钟")
+    read_until(second, "own-status", "前面还有 1 个训练，大约再等 1 分钟")
     runs = [page.url.split("run=")[1] for page in (first, second)]
     assert [state_of(waiting_jobs, run).phase for run in runs] == ["running", "waiting"]
     first.locator("#own-stop").click()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from gpt_teacher.hub.pull import pull
 
 MESSAGE = "Publish with GPT Teacher"
 LOOK_SECONDS = 30.0
+TAG = re.compile(r"[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 SPACE_FOLDERS = ("gpt_teacher/", "scripts/", "pretrained/", "tokenizer/", "data/")
 
 
@@ -50,6 +52,19 @@ class PushOptions:
     private: bool = False
     create_pr: bool = False  # propose it to somebody else's repository
     force: bool = False  # publish over what somebody else has published meanwhile
+
+    def __post_init__(self) -> None:
+        """Look before anything is published. 先检查。Raises HubError."""
+        tag = self.tag
+        if tag is None:
+            return
+        if self.create_pr:
+            raise HubError("--tag names what is published, --create-pr only proposes: give one")
+        if not TAG.fullmatch(tag) or ".." in tag or tag.endswith((".", ".lock")) or tag == "main":
+            raise HubError(
+                f"--tag {tag!r}: give a name of letters, digits, - _ and . (not main, which is the "
+                f"newest version), for example: v1"
+            )
 
 
 @dataclass(frozen=True)

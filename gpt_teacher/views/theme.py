@@ -29,6 +29,9 @@ CSS = """
 .label-wrap { min-height: 40px }
 .block-info, .info { color: var(--body-text-color-subdued) }
 button.gallery-item, button.label-wrap { min-height: 40px; align-items: center }
+input[type="range"]::-webkit-slider-thumb { border: 2px solid var(--primary-700) }
+input[type="range"]::-moz-range-thumb { border: 2px solid var(--primary-700) }
+footer .divider { display: none }
 footer .show-api { color: var(--body-text-color) !important; min-height: 40px }
 .dark .coloured .token .text { color: #fff }
 .coloured .textfield { padding: 0 }
@@ -69,6 +72,6 @@ def launch_options(app: AppConfig) -> dict[str, Any]:
         "run_history": False,  # on shared computers, nobody's questions are kept
         "enable_monitoring": False,
         "footer_links": ["api"],
-        "max_file_size": "1mb",
+        "max_file_size": "4mb",  # each reader has a limit of its own, and says so
         "show_error": not os.getenv("SPACE_ID"),
     }

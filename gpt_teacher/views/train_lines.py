@@ -5,7 +5,7 @@ from __future__ import annotations
 from gpt_teacher import Pretrained
 from gpt_teacher.data_check import MOST_SPELLED
 from gpt_teacher.data_counts import show_characters
-from gpt_teacher.errors import PromptError
+from gpt_teacher.errors import PromptError, TokenizerError
 from gpt_teacher.own_questions import OwnQuestions
 from gpt_teacher.run_log import TrainingLog
 from gpt_teacher.sampler import Answer
@@ -66,7 +66,7 @@ def status(state: RunState, log: TrainingLog | None, text: Text) -> str:
         return text["own_starting"]
     last = log.steps[-1]
     figures = {"step": last.step, "loss": last.loss_nats, "speed": last.tokens_per_second}
-    running = text["own_running"].format(elapsed=state.elapsed_seconds, **facts)
+    running = text["own_running"].format(elapsed=last.elapsed_seconds, **facts)
     return f"{running}\n{text['own_at_step'].format(**figures)}"
 
 
@@ -109,6 +109,8 @@ def ask(teacher: Pretrained, question: str | None, text: Text) -> tuple[str, str
         return "", text["own_ask_empty"]
     try:
         given = teacher.answer(question[:MAX_CHARACTERS])
+    except TokenizerError:
+        return "", text["half_character"]
     except PromptError:
         return "", text["own_ask_long"].format(limit=teacher.model.config.seq_len - 1)
     return given.text, how_sure(given, teacher, text)
