@@ -218,7 +218,7 @@ def test_stop_ends_the_answer_where_it_is(browser: Browser, url: str) -> None:
 
 def an_unsure_question(teacher: Pretrained) -> tuple[str, str]:
     """A question that is withheld, and what it would have been answered."""
-    for row in (*example_questions(teacher).unknown, "Beijing Opera是啥", "豫剧是哪里的戏"):
+    for row in (*example_questions(teacher).unknown, "cell 名词解释", "硫酸的分子式是啥"):
         if teacher.answer(row).finish_reason == "unsure":
             return row, teacher.answer(row, SamplingConfig(refusal=False))
     pytest.fail("the shipped model withholds none of these answers")

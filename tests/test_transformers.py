@@ -161,5 +161,7 @@ def test_the_quantized_folder_gives_the_logits_of_our_dequantized_model(
         tokenizer = quantized.ours.tokenizer
         ids = encode_prompt(tokenizer, question) + tokenizer.encode(answer)
         theirs, ours = both_logits(quantized, ids)
-        torch.testing.assert_close(theirs, ours, rtol=0, atol=1e-5)
+        torch.testing.assert_close(
+            theirs, ours, rtol=1e-6, atol=1e-5
+        )  # they scale in another order
         assert (ours - both_logits(last, ids)[1]).abs().max() > 1e-3  # it is another model
