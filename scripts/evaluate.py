@@ -64,12 +64,12 @@ def parse() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.compare and arguments.checkpoint:
         parser.error("give --checkpoint or --compare, not both")
-    if arguments.compare and arguments.compare[0] == arguments.compare[1]:
-        parser.error("--compare takes two different models")
     if arguments.revision and not (arguments.checkpoint or arguments.compare):
         parser.error("--revision names a version of a model of the Hub: give --checkpoint")
     if arguments.compare and arguments.save:
         parser.error("--save keeps the report on one model: leave out --compare")
+    if arguments.compare and arguments.compare[0] == arguments.compare[1]:
+        parser.error("--compare takes two different models")
     if arguments.most_taught is not None and arguments.most_taught < 1:
         parser.error(f"--most-taught {arguments.most_taught}: give 1 or more")
     return arguments

@@ -91,7 +91,7 @@ def opened(
         page.goto(url + path)
         yield page
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert problems == []
+        assert not problems, problems
         is_whole = True
     finally:
         for event, watcher in watchers.items():
