@@ -105,12 +105,7 @@ def measure(rows: list[Row], full: bool) -> Json:
     whole = median(update_seconds) * UPDATES
     result: Json = {
         "questions": len(distinct),
-        "ours": {
-            "seconds": summary(seconds, 2),
-            "right": right,
-            "fewest_right": min(right),
-            "set": list(FEW_QUESTIONS),
-        },
+        "ours": {"seconds": summary(seconds, 2), "right": right, "set": list(FEW_QUESTIONS)},
         "original": {
             "update_seconds": summary(update_seconds, 3),
             "updates": UPDATES,

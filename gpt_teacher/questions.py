@@ -137,7 +137,7 @@ class QuestionBatches:
         done = step / max_steps if max_steps else 0.0
         examples = [self._sample(step * size + i, done) for i in range(size)]
         packed = [pack(examples[i : i + micro], self._seq_len) for i in range(0, size, micro)]
-        smoothing = self._training.label_smoothing * max(0.0, 1 - done / NOISY_SHARE)
+        smoothing = self._training.label_smoothing * _fading(done)
         return [batch._replace(smoothing=smoothing) for batch in packed]
 
     def _sample(self, position: int, done: float) -> Example:
@@ -147,7 +147,7 @@ class QuestionBatches:
         follow. So many samples end early, and more questions are seen in the same time.
         """
         source = random.Random(f"{self._training.seed} {position}")
-        example = self._noisy_sample(position, self._data.noise * (1 - done / NOISY_SHARE), source)
+        example = self._noisy_sample(position, self._data.noise * _fading(done), source)
         if done < NOISY_SHARE and source.random() < self._data.short_answers:
             return Example(example.ids[: example.n_prompt + SHORT_ANSWER], example.n_prompt)
         return example
@@ -180,6 +180,11 @@ class QuestionBatches:
         if int((position + 1) * self._unknown_share) > n_unknown:
             return self._n_taught + self._unknown_order(n_unknown)[1]
         return self._taught_order(position - n_unknown)[1]
+
+
+def _fading(done: float) -> float:
+    """Return what is left of the noise and the smoothing at a point of the run, from 1 to 0."""
+    return max(0.0, 1 - done / NOISY_SHARE)
 
 
 def pack(examples: list[Example], seq_len: int) -> Batch:
