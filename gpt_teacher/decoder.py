@@ -17,7 +17,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gpt_teacher.model import GPT, RMS_NORM_EPS, Block, KVCache, RMSNorm, RotaryEmbedding
+from gpt_teacher.model import (
+    GPT,
+    RMS_NORM_EPS,
+    Block,
+    KVCache,
+    RMSNorm,
+    RotaryEmbedding,
+    Rotations,
+    rotate,
+)
 from gpt_teacher.quantize import quantize_matrix
 
 INT8_STEP = 32  # torch's int8 kernel reads whole vectors: with other sizes beyond the end
@@ -123,9 +132,6 @@ class Norm(NamedTuple):
         return x / torch.hypot(norm, self.least) * self.scale
 
 
-Turns = tuple[Tensor, Tensor]  # what x and x rolled by half are multiplied by, (B, 1, 1, D) each
-
-
 class Layer(NamedTuple):
     """The weights of a block. 一层的权重。"""
 
@@ -155,7 +161,7 @@ class Decoder:
         self.is_int8 = model.came_as_int8 and fits and int8_kernel_works()
         self._embedding = model.embed_tokens.weight.detach()
         self._positions = None if learned is None else learned.weight.detach()
-        self._turns = None if rope is None else _turns(rope)
+        self._rotations = None if rope is None else _stacked(rope)
         self._layers = [self._layer(block) for block in model.layers if isinstance(block, Block)]
         self._norm = Norm.of(model.norm)
         no_bias = self._embedding.new_zeros(len(self._embedding))  # (V,)
@@ -199,39 +205,39 @@ class Decoder:
         x = F.embedding(ids, self._embedding)  # (B, C)
         if self._positions is not None:
             x = x + F.embedding(positions, self._positions)
-        turns = None
-        if self._turns is not None:
-            cos, sin = self._turns.index_select(1, positions).unbind()  # (B, 1, 1, D)
-            turns = (cos, sin)
+        rotations = None
+        if self._rotations is not None:
+            cos, sin = self._rotations.index_select(1, positions).unbind()  # (B, 1, 1, D)
+            rotations = (cos, sin)
         for number, layer in enumerate(self._layers):
             qkv = layer.qkv(layer.attention_norm(x))  # (B, 3C)
-            x = x + layer.out(self._attention(qkv, number, cache, turns, mask))
+            x = x + layer.out(self._attention(qkv, number, cache, rotations, mask))
             x = x + layer.down(F.silu(layer.up(layer.mlp_norm(x))))
         return self._lm_head(self._norm(x)).float()  # (B, V)
 
     def _attention(
-        self, qkv: Tensor, layer: int, cache: Cache, turns: Turns | None, mask: Tensor | None
+        self,
+        qkv: Tensor,
+        layer: int,
+        cache: Cache,
+        rotations: Rotations | None,
+        mask: Tensor | None,
     ) -> Tensor:
         """Gather from the tokens so far: (B, 3C) -> (B, C). 注意力。"""
         H, D = self._n_head, self._head_dim
         heads = qkv.view(-1, 3 * H, 1, D)
         qk, v = heads.narrow(1, 0, 2 * H), heads.narrow(1, 2 * H, H)
-        if turns is not None:
-            qk = torch.addcmul(qk * turns[0], qk.roll(D // 2, dims=-1), turns[1])
+        if rotations is not None:
+            qk = rotate(qk, rotations)
         q, k = qk.chunk(2, dim=1)  # (B, H, 1, D)
         keys, values = cache.append(layer, k, v)  # (B, H, P, D)
         y = F.scaled_dot_product_attention(q, keys, values, mask, scale=1.0)  # (B, H, 1, D)
         return y.reshape(-1, H * D)
 
 
-def _turns(rope: RotaryEmbedding) -> Tensor:
-    """Return what x and x rolled by half are multiplied by (2, seq_len, 1, 1, D). 旋转系数。
-
-    Rotate-half of x is x rolled by D/2 with the first half negated: the sign goes to the sines.
-    """
-    half = rope.sin.size(1) // 2
-    signed = torch.cat((-rope.sin[:, :half], rope.sin[:, half:]), dim=1)
-    return torch.stack((rope.cos, signed))[:, :, None, None]
+def _stacked(rope: RotaryEmbedding) -> Tensor:
+    """Return the rotations of all positions (2, seq_len, 1, 1, D). 各位置的旋转。"""
+    return torch.stack((rope.cos, rope.sin))[:, :, None, None]
 
 
 _known: WeakKeyDictionary[GPT, tuple[list[int], Decoder]] = WeakKeyDictionary()

@@ -53,6 +53,9 @@ class RMSNorm(nn.Module):
         return self.weight * x32.to(x.dtype)
 
 
+Rotations = tuple[Tensor, Tensor]  # what x and x rolled by half a head are multiplied by
+
+
 class RotaryEmbedding(nn.Module):
     """RoPE: turn pairs of numbers in q and k by an angle set by the position. 旋转位置编码。
 
@@ -64,20 +67,27 @@ class RotaryEmbedding(nn.Module):
     sin: Tensor
 
     def __init__(self, head_dim: int, seq_len: int) -> None:
-        """Tabulate cos and sin for seq_len positions. 预先算好。"""
+        """Tabulate cos and signed sin for seq_len positions. 预先算好。"""
         super().__init__()
         frequency = ROPE_THETA ** (-torch.arange(0, head_dim, 2).float() / head_dim)  # (D/2,)
-        angle = torch.outer(torch.arange(seq_len).float(), frequency).repeat(1, 2)  # (seq_len, D)
-        self.register_buffer("cos", angle.cos(), persistent=False)
-        self.register_buffer("sin", angle.sin(), persistent=False)
+        angle = torch.outer(torch.arange(seq_len).float(), frequency)  # (seq_len, D/2)
+        cos, sin = angle.cos(), angle.sin()
+        self.register_buffer("cos", torch.cat((cos, cos), dim=1), persistent=False)  # (seq_len, D)
+        self.register_buffer("sin", torch.cat((-sin, sin), dim=1), persistent=False)
 
-    def forward(self, x: Tensor, positions: Tensor) -> Tensor:
-        """Turn x (B, H, T, D) by its positions (T,) or (B, T). 旋转。"""
+    def forward(self, positions: Tensor) -> Rotations:
+        """Return the rotations of positions (T,) or (B, T), each (…, T, D). 各位置的旋转。"""
         cos, sin = self.cos[positions], self.sin[positions]  # (T, D) or (B, T, D)
-        if positions.dim() == 2:
-            cos, sin = cos.unsqueeze(1), sin.unsqueeze(1)  # (B, 1, T, D)
-        first, second = x.chunk(2, dim=-1)
-        return x * cos + torch.cat((-second, first), dim=-1) * sin
+        return (cos, sin) if positions.dim() == 1 else (cos[:, None], sin[:, None])
+
+
+def rotate(x: Tensor, rotations: Rotations) -> Tensor:
+    """Turn each pair (a, b) of x (..., T, D) to (a cos - b sin, b cos + a sin). 旋转。
+
+    Rolled by half a head, x is (b, a); the sines come signed.
+    """
+    cos, sin = rotations
+    return torch.addcmul(x * cos, x.roll(x.size(-1) // 2, dims=-1), sin)
 
 
 class KVCache:
@@ -128,12 +138,12 @@ class Attention(nn.Module):
         return x.view(B, T, self.n_head, self.head_dim).transpose(1, 2)
 
     def queries_keys_values(
-        self, x: Tensor, rope: RotaryEmbedding | None, positions: Tensor
+        self, x: Tensor, rotations: Rotations | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """(B, T, C) -> q, k, v, each (B, H, T, D), q and k turned by RoPE. 查询、键、值。"""
         q, k, v = (self.split_heads(f(x)) for f in (self.q_proj, self.k_proj, self.v_proj))
-        if rope is not None:
-            q, k = rope(q, positions), rope(k, positions)
+        if rotations is not None:
+            q, k = rotate(q, rotations), rotate(k, rotations)
         return q, k, v
 
     def weights(self, q: Tensor, k: Tensor, mask: Tensor | None) -> Tensor:
@@ -141,7 +151,7 @@ class Attention(nn.Module):
         # Written out, not F.scaled_dot_product_attention, whose backward pass is slow on CPUs.
         scores = (q * self.head_dim**-0.5) @ k.mT  # (B, H, T, P+T)
         if mask is not None:
-            scores = scores.masked_fill(~mask, -torch.inf)
+            scores = scores + mask
         weights: Tensor = scores.float().softmax(dim=-1).to(k.dtype)
         return weights
 
@@ -149,13 +159,12 @@ class Attention(nn.Module):
         self,
         x: Tensor,
         layer: int,
-        rope: RotaryEmbedding | None,
-        positions: Tensor,
+        rotations: Rotations | None,
         mask: Tensor | None,
         cache: KVCache | None,
     ) -> Tensor:
-        """(B, T, C) -> (B, T, C); mask (B or 1, 1, T, P+T): who may see whom. 注意力。"""
-        q, k, v = self.queries_keys_values(x, rope, positions)
+        """(B, T, C) -> (B, T, C); mask (B or 1, 1, T, P+T): 0 = seen, -inf = not. 注意力。"""
+        q, k, v = self.queries_keys_values(x, rotations)
         if cache is not None:
             k, v = cache.append(layer, k, v)  # (B, H, P+T, D)
         weights = self.weights(q, k, mask)  # (B, H, T, P+T)
@@ -195,14 +204,13 @@ class Block(nn.Module):
         self,
         x: Tensor,
         layer: int,
-        rope: RotaryEmbedding | None,
-        positions: Tensor,
+        rotations: Rotations | None,
         mask: Tensor | None,
         cache: KVCache | None,
     ) -> Tensor:
         """(B, T, C) -> (B, T, C). 一层。"""
         normed = self.input_layernorm(x)
-        x = x + self.dropout(self.self_attn(normed, layer, rope, positions, mask, cache))
+        x = x + self.dropout(self.self_attn(normed, layer, rotations, mask, cache))
         out: Tensor = x + self.dropout(self.mlp(self.post_attention_layernorm(x)))
         return out
 
@@ -289,12 +297,19 @@ class GPT(nn.Module):
         if self.embed_positions is not None:
             x = x + self.embed_positions(positions)
         x = self.dropout(x)
+        rotations = None if self.rope is None else self.rope(positions)
+        mask = None if mask is None else addend(mask)
         for layer, block in enumerate(self.layers):
-            x = block(x, layer, self.rope, positions, mask, cache)
+            x = block(x, layer, rotations, mask, cache)
         if cache is not None:
             cache.length += T
         out: Tensor = self.norm(x)
         return out
+
+
+def addend(mask: Tensor) -> Tensor:
+    """Return what scores take on: 0 where a token may look (True), -inf elsewhere. 加性掩码。"""
+    return torch.zeros_like(mask, dtype=torch.float32).masked_fill(~mask, -torch.inf)
 
 
 def _positions_in(sequence: Tensor) -> Tensor:
