@@ -128,8 +128,9 @@ class QuestionBatches:
             i for i, row in enumerate(taught) if row.topic and row.topic in row.prompt
         ]
         self._taught_prompts = {row.prompt for row in taught}
-        self._taught_order = EpochOrder(len(taught), config.training.seed)
-        self._unknown_order = EpochOrder(len(unknown), f"{config.training.seed} unknown")
+        seed = config.training.seed
+        self._taught_order = EpochOrder(len(taught), seed, [row.completion for row in taught])
+        self._unknown_order = EpochOrder(len(unknown), f"{seed} unknown")
 
     def __call__(self, step: int, max_steps: int | None = None) -> list[Batch]:
         """See Batches; noise and smoothing fade on the way to max_steps. 某一步的小批。"""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, permutations
 from pathlib import Path
 from typing import Any
 
@@ -281,9 +282,10 @@ def test_each_epoch_has_every_item_once(n_items: int, seed: int) -> None:
         assert sorted(item for _, item in places) == [*range(n_items)]
 
 
-def test_each_epoch_and_each_seed_has_another_order() -> None:
+@pytest.mark.parametrize("groups", [None, [i % 7 for i in range(50)]])
+def test_each_epoch_and_each_seed_has_another_order(groups: list[int] | None) -> None:
     orders = {
-        (seed, epoch): tuple(EpochOrder(50, seed)(epoch * 50 + i)[1] for i in range(50))
+        (seed, epoch): tuple(EpochOrder(50, seed, groups)(epoch * 50 + i)[1] for i in range(50))
         for seed in range(5)
         for epoch in range(5)
     }
@@ -297,6 +299,21 @@ def test_the_order_may_be_asked_for_from_any_place() -> None:
     random.Random(0).shuffle(places)
     for position in places:
         assert order(position) == forward[position]
+
+
+def test_the_items_of_a_group_come_at_equal_distances() -> None:
+    """Between two items of one group there is another group's share, rounded up or down."""
+    sizes = {"a": 30, "b": 20, "c": 9, "d": 2}
+    groups = [name for name, size in sizes.items() for _ in range(size)]
+    order = EpochOrder(61, 4, groups)
+    for epoch in range(20):
+        names = [groups[order(epoch * 61 + offset)[1]] for offset in range(61)]
+        assert Counter(names) == sizes
+        for one, other in permutations(sizes, 2):
+            share = sizes[other] / sizes[one]
+            places = [place for place, name in enumerate(names) if name == one]
+            between = [names[begin:end].count(other) for begin, end in pairwise(places)]
+            assert {*between} <= {math.floor(share), math.ceil(share)}
 
 
 @pytest.mark.parametrize(("batch_size", "steps"), [(5, 2), (4, 5), (10, 1), (20, 1), (1, 10)])
