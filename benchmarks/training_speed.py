@@ -43,6 +43,8 @@ def training_speed() -> Json:
     config = from_anywhere()
     tokenizer = load_tokenizer(ROOT / config.tokenizer.path, config.tokenizer)
     data = load_training_data(config, tokenizer)
+    say("counting operations …")
+    flops = operations(Trained("float32", config, tokenizer, data))
     trained: dict[Precision, Trained] = {
         "float32": Trained("float32", config, tokenizer, data),
         "bfloat16": Trained("bfloat16", config, tokenizer, data),
@@ -54,7 +56,8 @@ def training_speed() -> Json:
             peaks[precision].append(matrix_product(precision))
             one.updates(UPDATES_A_ROUND, counted=number >= 0)
     result: Json = {
-        p: one.result(median(peaks[p]), median(peaks["float32"])) for p, one in trained.items()
+        p: one.result(flops, median(peaks[p]), median(peaks["float32"]))
+        for p, one in trained.items()
     }
     ratio = result["bfloat16"]["tokens_per_second"] / result["float32"]["tokens_per_second"]
     print_table(result, ratio)
@@ -91,10 +94,10 @@ class Trained:
         torch.manual_seed(config.training.seed)
         self.model = GPT(config.model, tokenizer.vocab_size)
         self.optimizer = build_optimizer(self.model, self.config)
-        self.n_updates, self.counted = 0, 0
+        self.n_updates = 0
         self.seconds: defaultdict[str, float] = defaultdict(float)  # of each part
         self.step_seconds: list[float] = []
-        self.n_tokens, self.flops = 0, 0
+        self.n_tokens = 0
 
     def objective(self, model: GPT, batch: Batch) -> LossSum:
         """Return the loss, as a training run computes it. 训练目标。"""
@@ -109,17 +112,16 @@ class Trained:
     def updates(self, n: int, counted: bool) -> None:
         """Make n updates, and count their time. 若干次更新。"""
         for _ in range(n):
-            seconds, n_tokens, flops = self.update()
+            seconds, n_tokens = self.update()
             self.n_updates += 1
             if counted:
-                self.counted += 1
                 self.step_seconds.append(sum(seconds.values()))
-                self.n_tokens, self.flops = self.n_tokens + n_tokens, self.flops + flops
+                self.n_tokens += n_tokens
                 for part, spent in seconds.items():
                     self.seconds[part] += spent
 
-    def update(self) -> tuple[dict[str, float], int, int]:
-        """Make one update; return the seconds of its parts, tokens and operations. 一步。"""
+    def update(self) -> tuple[dict[str, float], int]:
+        """Make one update; return the seconds of its parts, and its tokens. 一步。"""
         seconds: dict[str, float] = {}
         batches = clocked(seconds, "data", self.batches)(self.n_updates)
         objective = clocked(seconds, "forward", self.objective)
@@ -138,20 +140,12 @@ class Trained:
         finally:
             for (owner, name, _), function in zip(changed, before, strict=True):
                 setattr(owner, name, function)
-        return seconds, n_tokens, self.operations(batches)
+        return seconds, n_tokens
 
-    def operations(self, batches: list[Batch]) -> int:
-        """Return the floating-point operations of the matrix products, both passes. 计算量。"""
-        with FlopCounterMode(display=False) as counter:
-            for batch in batches:
-                part = self.objective(self.model, batch)
-                (part.total + part.aside).backward()  # type: ignore[no-untyped-call]
-        return int(counter.get_total_flops())
-
-    def result(self, peak: float, float32_peak: float) -> Json:
-        """Return what was measured. 结果。"""
+    def result(self, flops: int, peak: float, float32_peak: float) -> Json:
+        """Return what was measured; flops are those of all the updates that count. 结果。"""
         whole = sum(self.step_seconds)
-        gflops = self.flops / whole / 1e9
+        gflops = flops / whole / 1e9
         return {
             "tokens_per_second": round(self.n_tokens / whole),
             "update_ms": summary([1000 * s for s in self.step_seconds]),
@@ -172,6 +166,17 @@ class Trained:
         seconds = time.perf_counter() - started_at
         self.model.train()
         return seconds / (seconds + self.config.eval_interval * median(self.step_seconds))
+
+
+def operations(one: Trained) -> int:
+    """Return the operations of the matrix products of all updates that count. 计算量。
+
+    Those of both passes and of the optimizer; the same in both precisions.
+    """
+    one.updates(UPDATES_A_ROUND, counted=False)
+    with FlopCounterMode(display=False) as counter:
+        one.updates(ROUNDS * UPDATES_A_ROUND, counted=False)
+    return int(counter.get_total_flops())
 
 
 def clocked(
