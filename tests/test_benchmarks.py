@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -20,7 +21,7 @@ from benchmarks.readme import BEGIN, END, number, read_results, table, with_tabl
 from benchmarks.sizes import SIZES, VOCABULARY, figures
 from benchmarks.sizes_table import sizes_table
 from benchmarks.train import in_short
-from benchmarks.training_speed import PARTS, Trained
+from benchmarks.training_speed import PARTS, Trained, operations
 from benchmarks.ways import Question, llama_cpp, until_end
 from gpt_teacher.config import ModelConfig, load_config
 from gpt_teacher.model import GPT, n_parameters
@@ -301,25 +302,48 @@ def test_the_original_recipe_fills_up_to_128_and_learns_answers_only() -> None:
 # ---------------------------------------------------------------- where the time goes
 
 
-def test_the_parts_of_an_update_are_timed_and_nothing_stays_changed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def make_trained(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Trained]:
+    """A narrow model of one layer that learns four questions."""
     monkeypatch.chdir(ROOT)
-    small = ["model.n_layer=1", "model.n_embd=32", "training.batch_size=4"]
-    config = load_config(ROOT / "config.yaml", small)
-    tokenizer = load_tokenizer(ROOT / config.tokenizer.path, config.tokenizer)
-    rows = [Row("什么是密度?", "密度是质量除以体积。", 1)] * 4
-    data = SimpleNamespace(batches=QuestionBatches(rows, [], tokenizer, config))
-    one = Trained("float32", config, tokenizer, data)  # type: ignore[arg-type]
+
+    def make(*overrides: str) -> Trained:
+        small = ["model.n_layer=1", "model.n_embd=32", "training.batch_size=4", *overrides]
+        config = load_config(ROOT / "config.yaml", small)
+        tokenizer = load_tokenizer(ROOT / config.tokenizer.path, config.tokenizer)
+        rows = [Row("什么是密度?", "密度是质量除以体积。", 1)] * 4
+        data = SimpleNamespace(batches=QuestionBatches(rows, [], tokenizer, config))
+        return Trained("float32", config, tokenizer, data)  # type: ignore[arg-type]
+
+    return make
+
+
+def test_the_parts_of_an_update_are_timed_and_nothing_stays_changed(
+    make_trained: Callable[..., Trained],
+) -> None:
+    one = make_trained()
     backward, step = torch.Tensor.backward, one.optimizer.step
-    seconds, n_tokens, flops = one.update()
+    seconds, n_tokens = one.update()
     assert set(seconds) == set(PARTS)
     assert min(seconds.values()) > 0
     assert n_tokens == sum(int((b.input_ids != PAD_ID).sum()) for b in one.batches(0))
-    n_read = sum(b.input_ids.numel() for b in one.batches(0))
-    products = (
-        12 * 32 * 32 * n_read
-    )  # of the block's matrices; attention and the output come on top
-    assert flops > 3 * 2 * products  # forward, and twice as much backward
     assert torch.Tensor.backward is backward
     assert one.optimizer.step == step
+
+
+def test_the_products_of_both_passes_and_of_the_optimizer_count(
+    make_trained: Callable[..., Trained],
+) -> None:
+    """Orthogonalising takes three times two products with r x r x c, one with r x r x r.
+
+    Half of four matrices of 32 x 32, and of two of 32 x 128, have their turn.
+    """
+    plain = ["data.noise=0", "data.short_answers=0"]
+    adamw, muon = (
+        operations(make_trained(*plain, f"training.optimizer={name}")) for name in ("adamw", "muon")
+    )
+    per_update = 3 * 2 * (2 * (3 * 32**3) + (2 * 32 * 32 * 128 + 32**3))
+    assert muon - adamw == 50 * per_update
+    n_read = sum(b.input_ids.numel() for b in make_trained(*plain).batches(0))
+    in_the_block = 12 * 32 * 32 * n_read  # attention and the output layer come on top
+    assert adamw > 50 * 3 * 2 * in_the_block  # forward, and twice as much backward
