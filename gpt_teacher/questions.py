@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from gpt_teacher.prompt import Example, encode_example, normalise
 from gpt_teacher.text_files import Row, read_rows
 from gpt_teacher.tokenizer import PAD_ID, Tokenizer
 
-SWAPPED_SHARE = 0.5  # of the unknown questions: a taught wording around an unknown topic
+SWAPPED_SHARE = 0.25  # of the unknown questions: a taught wording around an unknown topic
 LENGTH_STEP = 8  # tokens; finer steps made training slower and its memory twice as large
 NOISY_SHARE = 0.7  # of a run: the noise has faded by then, and the rest is learnt to the letter
 SHORT_ANSWER = 8  # tokens: enough to tell topics apart
@@ -124,6 +125,10 @@ class QuestionBatches:
         self._unknown_share = config.data.unknown_share if unknown else 0.0
         self._seq_len = config.model.seq_len
         self._examples = [encode_example(tokenizer, r.prompt, r.completion) for r in rows]
+        n_wordings = Counter(row.completion for row in rows)
+        self._cut_shares = [
+            config.data.short_answers * (1 - 1 / n_wordings[row.completion]) for row in rows
+        ]
         self._swappable = [
             i for i, row in enumerate(taught) if row.topic and row.topic in row.prompt
         ]
@@ -145,16 +150,17 @@ class QuestionBatches:
         """Return the sample at a position of the endless stream of epochs. 第几个样本。
 
         Choosing the topic takes the first tokens of an answer and is hard to learn; the others
-        follow. So many samples end early, and more questions are seen in the same time.
+        follow. So many samples end early, and more questions are seen in the same time; none where
+        an answer has one question only, since it comes too rarely.
         """
         source = random.Random(f"{self._training.seed} {position}")
-        example = self._noisy_sample(position, self._data.noise * _fading(done), source)
-        if done < NOISY_SHARE and source.random() < self._data.short_answers:
+        index = self._index(position)
+        example = self._noisy_sample(index, self._data.noise * _fading(done), source)
+        if done < NOISY_SHARE and source.random() < self._cut_shares[index]:
             return Example(example.ids[: example.n_prompt + SHORT_ANSWER], example.n_prompt)
         return example
 
-    def _noisy_sample(self, position: int, noise: float, source: random.Random) -> Example:
-        index = self._index(position)
+    def _noisy_sample(self, index: int, noise: float, source: random.Random) -> Example:
         example, row = self._examples[index], self._rows[index]
         if index >= self._n_taught and source.random() < SWAPPED_SHARE:
             swapped = self._swapped(row, source)

@@ -427,19 +427,25 @@ def test_the_smoothing_of_targets_fades_with_the_noise(bpe: Tokenizer) -> None:
 
 
 def test_short_answers_are_whole_ones_cut_off_until_the_noise_has_faded(bpe: Tokenizer) -> None:
-    examples = [encode_example(bpe, row.prompt, row.completion) for row in ROWS]
-    whole = {tuple(one.ids[:-1]) for one in examples}
-    short = {tuple(one.ids[: one.n_prompt + SHORT_ANSWER - 1]) for one in examples}
-    assert not whole & short, "all answers are longer"
-    config = _config(training={"batch_size": 200}, data={"short_answers": 0.6})
-    batches = QuestionBatches(ROWS, [], bpe, config)
+    """Of an answer with three questions two thirds of the share are cut, of a lone one none."""
+    frames = ("什么是{}?", "{}是啥", "{} 定义")
+    lone = Row("为何?", "因为所以，科学道理，没有什么为什么。", 1)
+    rows = [Row(f.format(name), answer, 1) for name, answer in TOPICS.items() for f in frames]
+    examples = [encode_example(bpe, row.prompt, row.completion) for row in [lone, *rows]]
+    whole = [tuple(one.ids[:-1]) for one in examples]
+    short = [tuple(one.ids[: one.n_prompt + SHORT_ANSWER - 1]) for one in examples]
+    assert not {*whole} & {*short}, "all answers are longer"
+    config = _config(training={"batch_size": 600}, data={"short_answers": 0.9})
+    batches = QuestionBatches([lone, *rows], [], bpe, config)
 
     def share_of_short(step: int) -> float:
-        given = [tuple(ids) for ids in _sequences(batches(step, 100))]
-        assert {*given} <= whole | short
+        given = _sequences(batches(step, 100))
+        assert {*given} <= {*whole, *short}
+        assert whole[0] in given
+        assert short[0] not in given
         return sum(ids in short for ids in given) / len(given)
 
-    assert 0.45 < share_of_short(10) < 0.75
+    assert 0.52 < share_of_short(10) < 0.68
     assert share_of_short(71) == 0.0
 
 
@@ -614,7 +620,7 @@ def test_taught_wordings_around_unknown_topics_are_taught_as_refusals(bpe: Token
     assert {"什么是陀螺仪?", "什么是红烧肉?"} <= swapped
     assert all(question.startswith("什么是") for question in swapped)
     assert {row.prompt: row.completion for row in ROWS}.items() <= asked.items()
-    assert n_swapped > 50, "of 200 unknown questions a half, some of them alike"
+    assert n_swapped > 25, "of 200 unknown questions a quarter, some of them alike"
 
 
 def test_a_swapped_question_is_never_a_taught_one(bpe: Tokenizer) -> None:
