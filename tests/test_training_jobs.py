@@ -234,7 +234,6 @@ def test_the_page_trains_with_the_projects_unknown_questions_and_leaves_a_core(
     assert (config.data.val_path, config.data.test_path) == (None, None)
     assert 1 <= config.training.threads <= max(1, (os.cpu_count() or 1) - 1)
     assert (config.model, config.sampling) == (shipped.model, shipped.sampling)
-    assert config.data.short_answers == 0
     gone = replace(shipped, data=replace(shipped.data, unknown_path="data/none.jsonl"))
     assert page_config(gone, RunFiles(tmp_path)).data.unknown_path is None
 
