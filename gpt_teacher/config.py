@@ -80,7 +80,7 @@ class TrainingConfig(Section):
     batch_size: int = 32  # sequences per update
     micro_batch: int = 32  # sequences per forward and backward pass
     optimizer: Literal["muon", "adamw"] = "muon"
-    lr: float = 3e-3  # peak learning rate, reached after warmup_steps updates
+    lr: float = 4.5e-3  # peak learning rate, reached after warmup_steps updates
     muon_lr: float = 0.01  # the same for the matrices of the blocks, with muon
     min_lr_ratio: float = 0.02  # the last learning rate, as a share of the peak
     weight_decay: float = 0.01
@@ -88,9 +88,9 @@ class TrainingConfig(Section):
     max_grad_norm: float = 1.0
     question_weight: float = 0.0  # of a question's own tokens in the loss; an answer's have 1
     label_smoothing: float = 0.0  # share of a target spread over all tokens at the start; fades
-    max_steps: int = 1_400  # updates; --minutes plans them from the clock instead
+    max_steps: int = 2_000  # updates; --minutes plans them from the clock instead
     warmup_steps: int = 30
-    eval_interval: int = 90  # updates between evaluations; the state is saved then, too
+    eval_interval: int = 125  # updates between evaluations; the state is saved then, too
     early_stop: int = 0  # evaluations without a better val loss before stopping; 0 = never
     save_dir: str = "checkpoints"
     seed: int = 42
