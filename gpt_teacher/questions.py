@@ -21,7 +21,7 @@ from gpt_teacher.tokenizer import PAD_ID, Tokenizer
 
 SWAPPED_SHARE = 0.25  # of the unknown questions: a taught wording around an unknown topic
 LENGTH_STEP = 8  # tokens; finer steps made training slower and its memory twice as large
-NOISY_SHARE = 0.7  # of a run: the noise has faded by then, and the rest is learnt to the letter
+NOISY_SHARE = 0.6  # of a run: the noise has faded by then, and the rest is learnt to the letter
 SHORT_ANSWER = 8  # tokens: enough to tell topics apart
 MAX_LISTED = 10  # lines named in one sentence of a report
 

@@ -19,6 +19,7 @@ from gpt_teacher.views.right_answers import answer_book
 from gpt_teacher.views.text import CHINESE
 
 LOG = SHIPPED / "last" / LOG_FILE
+N_STEPS: int = json.loads((SHIPPED / "last" / "metrics.json").read_text(encoding="utf-8"))["steps"]
 STEP = "#replay-step input[type=range]"
 
 
@@ -172,14 +173,14 @@ def test_ones_own_log_is_laid_over_this_one_and_nothing_of_it_is_kept(
         expect(box(page, "answers")).to_have_value(re.compile("onerror"))
         expect(page.locator("#replay-chart")).to_contain_text("验证（你的）")
         assert {"训练", "验证", "训练（你的）", "验证（你的）"} <= set(curves(page))
-        expect(page.locator(STEP)).to_have_attribute("max", "1400")
+        expect(page.locator(STEP)).to_have_attribute("max", str(N_STEPS))
         page.locator("#replay-overlay input").uncheck()
         expect(page.locator(STEP)).to_have_attribute("max", "200")
-        expect(page.locator("#replay-chart")).not_to_contain_text("1,400")
+        expect(page.locator("#replay-chart")).not_to_contain_text(f"{N_STEPS:,}")
         expect(page.locator("#replay-chart")).to_contain_text("验证（你的）")
         assert "训练" not in curves(page)
         page.get_by_label(CHINESE["this_run"], exact=True).check()
-        expect(page.locator(STEP)).to_have_attribute("max", "1400")
+        expect(page.locator(STEP)).to_have_attribute("max", str(N_STEPS))
         expect(box(page, "answers")).not_to_have_value(re.compile("onerror"))
         broken = tmp_path / "broken.jsonl"
         broken.write_text("not a log\nat all\n", encoding="utf-8")
