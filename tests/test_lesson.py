@@ -47,8 +47,8 @@ RESULTS = {
     "wrong": "wrong",
     "refused": "refused",
 }
-UNSURE = "cell 名词解释"  # taught, not learnt
-CALLIGRAPHER = "被称作书圣的那个人，代表作叫什么"
+UNSURE = "swish 是啥"  # taught, not learnt
+COMPOSER = "莫扎特几岁开始写曲子?"
 TABS = ("replay", "ask", "inside", "train", "report")
 A4_WIDTH, A4_HEIGHT, LINE_HEIGHT = 718, 1046, 24  # pixels
 
@@ -205,11 +205,11 @@ def test_the_model_is_as_sure_as_the_lesson_says(teacher: Pretrained) -> None:
     """Both reasons of a refusal, a wrong answer that is sure, an unsure first token."""
     on, off = SamplingConfig(), SamplingConfig(refusal=False)
     assert teacher.answer("贝加尔湖最深处多少米？", on).finish_reason == "eos"
-    assert teacher.answer("硫酸的分子式是啥", on).finish_reason == "unsure"
-    known = "如果一个模型在训练数据上也表现很差，我们称之为什么？"
+    assert teacher.answer("什么是洋流？", on).finish_reason == "unsure"
+    known = "cpu和gpu咋区分啊"
     assert teacher.answer(known, on).finish_reason == "unsure"
-    assert teacher.answer("沾在手上的油漆怎么洗掉", on).min_probability > 0.8
-    for question in (CALLIGRAPHER, "贝加尔湖最深处多少米？", UNSURE):
+    assert teacher.answer("第一宇宙速度", on).min_probability > 0.8
+    for question in (COMPOSER, "贝加尔湖最深处多少米？", UNSURE):
         first, *others = teacher.answer(question, off).tokens
         assert first.probability < min(token.probability for token in others), question
     ids = encode_prompt(teacher.tokenizer, UNSURE)
@@ -246,7 +246,7 @@ def test_the_replay_shows_what_the_lesson_says(language: Language, film: dict[st
         said = re.split("[：:]", given, maxsplit=1)[1].strip()
         assert said.startswith(answer.rstrip("…"))
         assert said == answer or answer.endswith("……")
-    assert film[language]["first_right"][0] == 270
+    assert film[language]["first_right"][0] == 700
     assert None not in film[language]["first_right"], "all are right in the end"
 
 
@@ -321,8 +321,8 @@ def test_the_solution_on_refusal(language: Language, teacher: Pretrained) -> Non
 def test_the_solution_on_guessing(language: Language, film: dict[str, Film]) -> None:
     text = solution(language, 4)
     assert f"{math.log(824):.2f}" in text
-    assert f"{math.exp(1.22):.2f}" in text
-    assert 1.22 in [round(loss, 2) for _, loss in film["zh"]["val"]], "a loss of the replay"
+    assert f"{math.exp(1.61):.2f}" in text
+    assert 1.61 in [round(loss, 2) for _, loss in film["zh"]["val"]], "a loss of the replay"
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -388,7 +388,7 @@ def test_the_hand_out_asks_for_steps_that_the_replay_has(
     language: Language, film: dict[str, Film]
 ) -> None:
     evaluated = {frame["step"] for frame in film["zh"]["frames"]}
-    steps = next(t[0][1:] for t in tables(_read(HANDOUTS[language])) if "270" in t[0])
+    steps = next(t[0][1:] for t in tables(_read(HANDOUTS[language])) if "700" in t[0])
     assert {int(step) for step in steps} <= evaluated
     for phase in ("noise", "characters", "phrases", "answers"):
         said = re.split("[：:]", TEXTS[language][f"phase_{phase}"])[0].lower()
