@@ -16,6 +16,7 @@ import gpt_teacher.batched_answers
 from gpt_teacher import SHIPPED, Pretrained, from_pretrained
 from gpt_teacher.batched_answers import Asked
 from gpt_teacher.config import SamplingConfig
+from gpt_teacher.text_files import read_rows
 from gpt_teacher.views.coloured import band_names
 from gpt_teacher.views.examples import example_questions
 from gpt_teacher.views.page import build_page
@@ -218,10 +219,12 @@ def test_stop_ends_the_answer_where_it_is(browser: Browser, url: str) -> None:
 
 def an_unsure_question(teacher: Pretrained) -> tuple[str, str]:
     """A question that is withheld, and what it would have been answered."""
-    for row in (*example_questions(teacher).unknown, "cell 名词解释", "硫酸的分子式是啥"):
-        if teacher.answer(row).finish_reason == "unsure":
-            return row, teacher.answer(row, SamplingConfig(refusal=False))
-    pytest.fail("the shipped model withholds none of these answers")
+    held_out = teacher.data_file("unknown_val")
+    assert held_out is not None
+    for row in read_rows(held_out):
+        if teacher.answer(row.prompt).finish_reason == "unsure":
+            return row.prompt, teacher.answer(row.prompt, SamplingConfig(refusal=False))
+    pytest.fail("the shipped model withholds no answer")
 
 
 def test_the_switch_shows_what_a_refusal_hides(
