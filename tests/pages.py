@@ -56,6 +56,11 @@ def chromium() -> Iterator[Browser]:
         IDLE.clear()
 
 
+def _is_leaving(error: Any) -> bool:
+    """Gradio's client stops its stream when a page is left, and does not catch its own signal."""
+    return str(error).startswith("AbortError: signal is aborted")
+
+
 @contextmanager
 def opened(
     browser: Browser,
@@ -75,7 +80,7 @@ def opened(
     page.emulate_media(color_scheme=scheme)
     problems: list[str] = []
     watchers: dict[str, Callable[[Any], None]] = {
-        "pageerror": lambda error: problems.append(str(error)),
+        "pageerror": lambda error: problems.append(str(error)) if not _is_leaving(error) else None,
         "console": lambda m: problems.append(m.text) if m.type == "error" else None,
         "dialog": lambda dialog: (problems.append(dialog.message), dialog.dismiss()),
         "request": lambda r: (
