@@ -58,7 +58,8 @@ def chromium() -> Iterator[Browser]:
 
 def _is_leaving(error: Any) -> bool:
     """Gradio's client stops its stream when a page is left, and does not catch its own signal."""
-    return str(error).startswith("AbortError: signal is aborted")
+    said = str(error)
+    return said.startswith("AbortError: signal is aborted") and ".close (" in said
 
 
 @contextmanager
