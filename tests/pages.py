@@ -56,9 +56,8 @@ def chromium() -> Iterator[Browser]:
         IDLE.clear()
 
 
-def _is_leaving(error: Any) -> bool:
-    """Gradio's client stops its stream when a page is left, and does not catch its own signal."""
-    said = str(error)
+def _is_leaving(said: str) -> bool:
+    """Gradio's client stops its stream when a page is left, and reports its own signal."""
     return said.startswith("AbortError: signal is aborted") and ".close (" in said
 
 
@@ -81,8 +80,10 @@ def opened(
     page.emulate_media(color_scheme=scheme)
     problems: list[str] = []
     watchers: dict[str, Callable[[Any], None]] = {
-        "pageerror": lambda error: problems.append(str(error)) if not _is_leaving(error) else None,
-        "console": lambda m: problems.append(m.text) if m.type == "error" else None,
+        "pageerror": lambda error: problems.append(str(error)),
+        "console": lambda m: (
+            problems.append(m.text) if m.type == "error" and not _is_leaving(m.text) else None
+        ),
         "dialog": lambda dialog: (problems.append(dialog.message), dialog.dismiss()),
         "request": lambda r: (
             None
