@@ -11,9 +11,10 @@ A file of topics, one subject each, and a file of questions that the model shall
         questions: ["什么是万有引力?", …]    taught
         val: […]                             other wordings, held out for validation
         test: […]                            other wordings, held out for the final exam
+        near: {"引力波": "引力波是什么"}         sounds like it, and it is no answer: to be refused
 
 Topics go to train, val and test; unknown topics to unknown, unknown_val and unknown_test, one split
-each, by their position in the file.
+each, by their position in the file; what is near a taught topic goes to unknown.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from gpt_teacher.prompt import REFUSAL_ANSWER, normalise
 SPLITS = ("train", "val", "test")
 UNKNOWN_SPLITS = {"train": "unknown", "val": "unknown_val", "test": "unknown_test"}
 UNKNOWN = "未知"
+NEAR = "近邻"
 UNKNOWN_CYCLE = ("val", "test", *["train"] * 6)  # splits of successive unknown topics
 
 
@@ -86,6 +88,9 @@ def _add_topics(document: dict[str, Any], corpus: Corpus, path: Path) -> None:
         for split, key in zip(SPLITS, ("questions", "val", "test"), strict=True):
             for question in _texts(topic, key, f"{path}, {id}"):
                 corpus[split].append(Item(id, subject, kind, name, question, answer))
+        for n, (near, question) in enumerate(_near(topic, f"{path}, {id}").items(), start=1):
+            refused = Item(f"{id}-{n}", UNKNOWN, NEAR, near, question, REFUSAL_ANSWER)
+            corpus[UNKNOWN_SPLITS["train"]].append(refused)
 
 
 def _add_unknown(topics: list[Any], corpus: Corpus, path: Path) -> None:
@@ -116,6 +121,16 @@ def _texts(topic: Any, key: str, place: str) -> list[str]:
     if not isinstance(values, list) or not all(isinstance(v, str) and v.strip() for v in values):
         raise DataError(f"{place}: {key} must be a list of texts in quotes, got {values!r}")
     return values
+
+
+def _near(topic: Any, place: str) -> dict[str, str]:
+    """Return unknown topics near a taught one, and a question on each. 近邻。"""
+    near = topic.get("near", {})
+    if not isinstance(near, dict) or not all(
+        isinstance(text, str) and text.strip() for pair in near.items() for text in pair
+    ):
+        raise DataError(f"{place}: near must be topics in quotes, a question each, got {near!r}")
+    return near
 
 
 def _check_unique(corpus: Corpus, folder: Path) -> None:

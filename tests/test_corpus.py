@@ -89,6 +89,25 @@ def test_unknown_topics_go_to_one_split_each_by_their_position(tmp_path: Path) -
     assert is_refusal(REFUSAL_ANSWER)
 
 
+def test_what_is_near_a_taught_topic_is_refused_and_never_held_out(tmp_path: Path) -> None:
+    near = '    near: {"引力波": "引力波是什么", "密度板": "密度板能防水吗"}\n'
+    corpus = _read(tmp_path, PHYSICS.replace('    test: ["啥叫密度"]\n', near + "    test: []\n"))
+    assert corpus["unknown"] == [
+        Item("t1-1", "未知", "近邻", "引力波", "引力波是什么", REFUSAL_ANSWER),
+        Item("t1-2", "未知", "近邻", "密度板", "密度板能防水吗", REFUSAL_ANSWER),
+    ]
+    assert corpus["unknown_val"] == corpus["unknown_test"] == []
+    assert len(corpus["train"]) == 4
+
+
+@pytest.mark.parametrize(
+    "near", ["[引力波]", "引力波", '{"引力波": ["引力波是什么"]}', '{"": "a"}']
+)
+def test_near_topics_without_a_question_each_are_named(near: str, tmp_path: Path) -> None:
+    source = PHYSICS.replace('    test: ["啥叫密度"]\n', f"    test: []\n    near: {near}\n")
+    assert _message(tmp_path, source).startswith("/a.yaml, t1: near must be topics in quotes")
+
+
 def test_files_are_read_in_the_order_of_their_names(tmp_path: Path) -> None:
     second = PHYSICS.replace("物理", "化学").replace("t1", "t3").replace("t2", "t4")
     second = second.replace("密度", "熔点").replace("惯性", "沸点").replace("往前倒", "烧开")
