@@ -19,10 +19,11 @@ from gpt_teacher.prompt import Example, encode_example, normalise
 from gpt_teacher.text_files import Row, read_rows
 from gpt_teacher.tokenizer import PAD_ID, Tokenizer
 
-SWAPPED_SHARE = 0.25  # of the unknown questions: a taught wording around an unknown topic
+SWAPPED_SHARE = 0.1  # of the unknown questions: a taught wording around an unknown topic
 LENGTH_STEP = 8  # tokens; finer steps made training slower and its memory twice as large
 NOISY_SHARE = 0.6  # of a run: the noise has faded by then, and the rest is learnt to the letter
 SHORT_ANSWER = 8  # tokens: enough to tell topics apart
+LATE_SHORT_SHARE = 0.6  # of the answers cut short are cut when the noise has faded, too
 MAX_LISTED = 10  # lines named in one sentence of a report
 
 
@@ -156,7 +157,8 @@ class QuestionBatches:
         source = random.Random(f"{self._training.seed} {position}")
         index = self._index(position)
         example = self._noisy_sample(index, self._data.noise * _fading(done), source)
-        if done < NOISY_SHARE and source.random() < self._cut_shares[index]:
+        late = LATE_SHORT_SHARE if done >= NOISY_SHARE else 1.0
+        if source.random() < self._cut_shares[index] * late:
             return Example(example.ids[: example.n_prompt + SHORT_ANSWER], example.n_prompt)
         return example
 
