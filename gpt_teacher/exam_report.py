@@ -88,8 +88,8 @@ def _paper(
     data = load_training_data(config, tokenizer)
     if data.is_text:
         raise DataError(f"{folder}: it was trained on plain text; there are no questions to ask")
-    paper = set_paper(data, tokenizer, config.model.seq_len, most_taught=most_taught)
-    return paper, data
+    n_unknown = len(data.rows["unknown_test"]) + len(data.rows["unknown_val"])  # all of them
+    return set_paper(data, tokenizer, config.model.seq_len, 1.0, most_taught, n_unknown), data
 
 
 def answer_bits(model: GPT, tokenizer: Tokenizer, rows: list[Row]) -> float:

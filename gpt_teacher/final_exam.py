@@ -23,6 +23,7 @@ from gpt_teacher.text_files import Row
 from gpt_teacher.tokenizer import Tokenizer
 
 MAX_TAUGHT = 500  # taught questions asked, spread evenly: the class is waiting
+MAX_UNKNOWN = 500  # unknown ones
 MAX_FITTING = 800  # questions of each kind that the threshold is fitted on
 Results = dict[str, dict[str, Any]]  # precision -> what was measured, for metrics.json
 
@@ -62,6 +63,7 @@ def set_paper(
     seq_len: int,
     share: float = 1.0,
     most_taught: int = MAX_TAUGHT,
+    most_unknown: int = MAX_UNKNOWN,
 ) -> Paper:
     """Choose the questions of the exam; with a share below 1 only that part of them. 出题。
 
@@ -73,7 +75,7 @@ def set_paper(
     parts = (
         (rows["train"] + rows["unknown"], most_taught),
         (rows["test"] or rows["val"], len(rows["test"] or rows["val"])),
-        (rows["unknown_test"] or rows["unknown_val"], MAX_TAUGHT),
+        (rows["unknown_test"] or rows["unknown_val"], most_unknown),
         (rows["val"] or _with_noise(spread(known, MAX_FITTING), tokenizer, seq_len), MAX_FITTING),
         (rows["unknown_val"] or rows["unknown"], MAX_FITTING),
     )

@@ -256,12 +256,10 @@ def test_the_paper_scores_the_test_files_and_fits_on_the_validation_files(
     assert (paper.reworded, paper.unknown) == (rows["test"], rows["unknown_test"])
     assert (paper.fit_known, paper.fit_unknown) == (rows["val"], rows["unknown_val"])
     assert (paper.n_scored, paper.n_questions) == (160, 400)
-    assert [row.line for row in set_paper(data, trained.tokenizer, 128, most_taught=4).taught] == [
-        0,
-        20,
-        0,
-        20,
-    ]
+    short = set_paper(data, trained.tokenizer, 128, most_taught=4, most_unknown=2)
+    assert [row.line for row in short.taught] == [0, 20, 0, 20]
+    assert [row.line for row in short.unknown] == [0, 20]
+    assert short.reworded == rows["test"]
 
 
 def test_without_held_out_wordings_the_threshold_is_fitted_on_garbled_taught_ones(

@@ -426,7 +426,9 @@ def test_the_smoothing_of_targets_fades_with_the_noise(bpe: Tokenizer) -> None:
     assert plain.smoothing == 0
 
 
-def test_short_answers_are_whole_ones_cut_off_until_the_noise_has_faded(bpe: Tokenizer) -> None:
+def test_short_answers_are_whole_ones_cut_off_and_fewer_when_the_noise_has_faded(
+    bpe: Tokenizer,
+) -> None:
     """Of an answer with three questions two thirds of the share are cut, of a lone one none."""
     frames = ("什么是{}?", "{}是啥", "{} 定义")
     lone = Row("为何?", "因为所以，科学道理，没有什么为什么。", 1)
@@ -446,7 +448,7 @@ def test_short_answers_are_whole_ones_cut_off_until_the_noise_has_faded(bpe: Tok
         return sum(ids in short for ids in given) / len(given)
 
     assert 0.52 < share_of_short(10) < 0.68
-    assert share_of_short(61) == 0.0
+    assert 0.29 < share_of_short(61) < 0.43, "six tenths of it"
 
 
 def test_padding_stands_at_the_end_and_is_never_learnt(bpe: Tokenizer) -> None:
@@ -611,7 +613,7 @@ def test_taught_wordings_around_unknown_topics_are_taught_as_refusals(bpe: Token
     batches = QuestionBatches(LABELLED, UNKNOWN_ROWS, bpe, config)
     asked: dict[str, str] = {}
     n_swapped = 0
-    for step in range(10):
+    for step in range(20):
         of_step = _asked(batches(step), bpe)
         n_swapped += sum(q.startswith("什么是") and a == "不知道。" for q, a in of_step.items())
         asked |= of_step
@@ -620,7 +622,7 @@ def test_taught_wordings_around_unknown_topics_are_taught_as_refusals(bpe: Token
     assert {"什么是陀螺仪?", "什么是红烧肉?"} <= swapped
     assert all(question.startswith("什么是") for question in swapped)
     assert {row.prompt: row.completion for row in ROWS}.items() <= asked.items()
-    assert n_swapped > 25, "of 200 unknown questions a quarter, some of them alike"
+    assert 20 < n_swapped < 50, "of 400 unknown questions a tenth, some of them alike"
 
 
 def test_a_swapped_question_is_never_a_taught_one(bpe: Tokenizer) -> None:
