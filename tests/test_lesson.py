@@ -47,7 +47,7 @@ RESULTS = {
     "wrong": "wrong",
     "refused": "refused",
 }
-UNSURE = "residual 有啥用"  # taught, not learnt
+UNSURE = "rope 作用"  # taught, not learnt
 COMPOSER = "莫扎特几岁开始写曲子?"
 TABS = ("replay", "ask", "inside", "train", "report")
 A4_WIDTH, A4_HEIGHT, LINE_HEIGHT = 718, 1046, 24  # pixels
