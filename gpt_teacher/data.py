@@ -71,8 +71,9 @@ def _load_questions(config: Config, tokenizer: Tokenizer, strict: bool) -> Train
         raise DataError("\n".join(q.report_too_long() for q in loaded.values() if q.too_long))
     rows = {split: loaded[split].rows if split in loaded else [] for split in SPLITS}
     report = [line for questions in loaded.values() for line in questions.report()]
+    taught = index_of_answered(rows["train"])
     for split in ("unknown", "unknown_val", "unknown_test"):
-        rows[split], n_taught = leave_out_taught(rows[split], rows["train"])
+        rows[split], n_taught = leave_out_taught(rows[split], taught)
         if n_taught:
             report.append(
                 f"{loaded[split].path}: {n_taught} questions look like taught ones, left out"
@@ -91,15 +92,19 @@ def _load_questions(config: Config, tokenizer: Tokenizer, strict: bool) -> Train
     )
 
 
-def leave_out_taught(unknown: list[Row], train: list[Row]) -> tuple[list[Row], int]:
-    """Return the unknown questions that no training row answers, and how many it does. 去掉已教的。
+def index_of_answered(train: list[Row]) -> SimilarQuestions:
+    """Return an index of the training questions that have an answer. 有答案的训练题。"""
+    return SimilarQuestions([row.prompt for row in train if not is_refusal(row.completion)])
+
+
+def leave_out_taught(unknown: list[Row], taught: SimilarQuestions) -> tuple[list[Row], int]:
+    """Return the unknown questions that are like no taught one, and how many are. 去掉已教的。
 
     Who teaches 红烧肉 does not want 不知道 for it.
     """
-    index = SimilarQuestions([row.prompt for row in train if not is_refusal(row.completion)])
     kept = []
     for row in unknown:
-        nearest = index.nearest(row.prompt)
+        nearest = taught.nearest(row.prompt)
         if nearest is None or nearest.similarity < TAUGHT_SIMILARITY:
             kept.append(row)
     return kept, len(unknown) - len(kept)

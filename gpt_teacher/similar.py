@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import defaultdict
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from gpt_teacher.look_alikes import bare, character_pairs
 
@@ -34,14 +34,22 @@ class SimilarQuestions:
         for index, pairs in enumerate(pairs_of):
             for pair in pairs:
                 having[pair].append(index)
-        self._having: dict[str, list[int] | Tensor] = {**having}
+        ends = [*itertools.accumulate(map(len, having.values()))]
+        self._places = {
+            pair: slice(end - len(numbers), end)
+            for (pair, numbers), end in zip(having.items(), ends, strict=True)
+        }
+        # All in one tensor: tens of thousands of small ones take far more memory.
+        numbers_of_all = [*itertools.chain.from_iterable(having.values())]
+        self._numbers = torch.tensor(numbers_of_all, dtype=torch.int64)
         weight = {pair: self._weight(pair) for pair in having}
         totals = [sum(weight[pair] for pair in sorted(pairs)) for pairs in pairs_of]
         self._weights = torch.tensor(totals, dtype=torch.float64)  # of each question's own pairs
 
     def _weight(self, pair: str) -> float:
         """Return how much a pair counts; one that no question has counts like the rarest. 权重。"""
-        return math.log(1 + len(self.questions) / max(1, len(self._having.get(pair, ()))))
+        place = self._places.get(pair, slice(0, 0))
+        return math.log(1 + len(self.questions) / max(1, place.stop - place.start))
 
     def nearest(self, question: str) -> Similar | None:
         """Return the most similar question, the first of equals; None if none has a pair. 最相近。
@@ -51,17 +59,10 @@ class SimilarQuestions:
         """
         pairs = sorted(character_pairs(bare(question)))  # in a fixed order: sums depend on it
         shared = torch.zeros(len(self.questions), dtype=torch.float64)  # weight of pairs in both
-        for pair in filter(self._having.__contains__, pairs):
-            shared[self._numbers(pair)] += self._weight(pair)
+        for pair in filter(self._places.__contains__, pairs):
+            shared[self._numbers[self._places[pair]]] += self._weight(pair)
         if not shared.any():
             return None
         similarity = shared / (sum(map(self._weight, pairs)) + self._weights - shared)
         number = int(similarity.round(decimals=9).argmax())  # the first of several
         return Similar(number, float(similarity[number]))
-
-    def _numbers(self, pair: str) -> Tensor:
-        """Return which questions have a pair, as a tensor from the first time on. 含某字对的题。"""
-        having = self._having[pair]
-        if not isinstance(having, Tensor):
-            having = self._having[pair] = torch.tensor(having)
-        return having

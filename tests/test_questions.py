@@ -23,7 +23,14 @@ from gpt_teacher.config import (
     TokenizerConfig,
     TrainingConfig,
 )
-from gpt_teacher.data import MAX_VALIDATION, N_PROBES, leave_out_taught, load_training_data, spread
+from gpt_teacher.data import (
+    MAX_VALIDATION,
+    N_PROBES,
+    index_of_answered,
+    leave_out_taught,
+    load_training_data,
+    spread,
+)
 from gpt_teacher.errors import DataError
 from gpt_teacher.loss import IGNORE_INDEX, Batch
 from gpt_teacher.noise import (
@@ -760,8 +767,8 @@ def test_unknown_questions_that_the_file_teaches_are_left_out() -> None:
         Row("陀螺仪为什么不倒", "不知道。", 2),
         Row("红楼梦是谁写的", "不知道。", 3),
     ]
-    assert leave_out_taught(unknown, taught) == (unknown[1:], 1)
-    assert leave_out_taught(unknown, []) == (unknown, 0)
+    assert leave_out_taught(unknown, index_of_answered(taught)) == (unknown[1:], 1)
+    assert leave_out_taught(unknown, index_of_answered([])) == (unknown, 0)
 
 
 def test_the_facts_name_the_contents_of_the_files(bpe: Tokenizer, tmp_path: Path) -> None:
