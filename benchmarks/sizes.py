@@ -20,10 +20,11 @@ import torch
 from benchmarks.common import ROOT, Json, finish, make_parser, say, show
 from gpt_teacher import machine
 from gpt_teacher.config import Config, load_config
-from gpt_teacher.loss import Batch, LossSum, next_token_loss
+from gpt_teacher.loss import Batch, LossSum
 from gpt_teacher.model import GPT, n_parameters
 from gpt_teacher.optim import build_optimizer
 from gpt_teacher.trainer import update
+from gpt_teacher.training_pass import training_loss
 
 VOCABULARY = 824
 ROWS = 12  # of a batch, each as long as the context: what 32 questions fill
@@ -96,8 +97,7 @@ def measure(overrides: list[str], rows: int) -> Json:
     batch = Batch(ids[:, :-1], ids[:, 1:])  # every position is learnt
 
     def objective(model: GPT, batch: Batch) -> LossSum:
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
-            return next_token_loss(model, batch)
+        return training_loss(model, batch, training)
 
     seconds: list[float] = []
     while len(seconds) < WARM_UP + 1 or (

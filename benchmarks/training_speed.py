@@ -29,6 +29,7 @@ from gpt_teacher.loss import Batch, LossSum, next_token_loss
 from gpt_teacher.model import GPT
 from gpt_teacher.optim import build_optimizer
 from gpt_teacher.tokenizer import Tokenizer, load_tokenizer
+from gpt_teacher.training_pass import training_loss
 
 Precision = Literal["float32", "bfloat16"]
 ROUNDS, UPDATES_A_ROUND = 5, 10
@@ -101,8 +102,7 @@ class Trained:
 
     def objective(self, model: GPT, batch: Batch) -> LossSum:
         """Return the loss, as a training run computes it. 训练目标。"""
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bfloat16"):
-            return next_token_loss(model, batch, self.config.question_weight)
+        return training_loss(model, batch, self.config)
 
     def batches(self, number: int) -> list[Batch]:
         """Return the batches of an update; those measured are spread over a run. 批次。"""

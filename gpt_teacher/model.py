@@ -278,6 +278,25 @@ class GPT(nn.Module):
         Rows may hold several sequences, one after the other: sequence (B, T) numbers them. Each is
         computed as if it were alone.
         """
+        x, mask, rotations = self.first_states(input_ids, cache, n_pad, sequence)
+        for layer, block in enumerate(self.layers):
+            x = block(x, layer, rotations, mask, cache)
+        if cache is not None:
+            cache.length += input_ids.size(1)
+        out: Tensor = self.norm(x)
+        return out
+
+    def first_states(
+        self,
+        input_ids: Tensor,
+        cache: KVCache | None = None,
+        n_pad: Tensor | None = None,
+        sequence: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None, Rotations | None]:
+        """Return what goes into the first block (B, T, C), and the mask and rotations of all.
+
+        Arguments as in hidden_states. 进入第一层的状态。
+        """
         past, T = cache.length if cache else 0, input_ids.size(1)
         longest = past + T - (int(n_pad.min()) if n_pad is not None else 0)
         if longest > self.config.seq_len:
@@ -298,13 +317,7 @@ class GPT(nn.Module):
             x = x + self.embed_positions(positions)
         x = self.dropout(x)
         rotations = None if self.rope is None else self.rope(positions)
-        mask = None if mask is None else addend(mask)
-        for layer, block in enumerate(self.layers):
-            x = block(x, layer, rotations, mask, cache)
-        if cache is not None:
-            cache.length += T
-        out: Tensor = self.norm(x)
-        return out
+        return x, None if mask is None else addend(mask), rotations
 
 
 def addend(mask: Tensor) -> Tensor:

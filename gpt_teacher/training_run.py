@@ -49,6 +49,7 @@ from gpt_teacher.run_state import (
 )
 from gpt_teacher.tokenizer import Tokenizer, load_tokenizer
 from gpt_teacher.trainer import Hooks, Progress, train
+from gpt_teacher.training_pass import training_loss
 
 MAX_EXAM_SHARE = 0.25  # of the time given by --minutes; a longer exam asks only some questions
 
@@ -115,9 +116,7 @@ class TrainingRun:
 
     def objective(self, model: GPT, batch: Batch) -> LossSum:
         """Return the loss to train on; matrix products in the precision of the run. 训练目标。"""
-        reduced = self.config.training.precision == "bfloat16"
-        with torch.autocast(model.device.type, torch.bfloat16, enabled=reduced):
-            return next_token_loss(model, batch, self.config.training.question_weight)
+        return training_loss(model, batch, self.config.training)
 
     def evaluate(self, step: int) -> float | None:
         """Log and show the validation loss and the probe questions. 评估。"""

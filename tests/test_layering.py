@@ -28,6 +28,7 @@ ROWS = [
         "look_alikes",
         "data_counts",
         "decoder",
+        "training_pass",
     ],
     ["questions", "plain_text", "sampler", "data_check", "dataset_card", "similar"],
     ["batched_answers"],
