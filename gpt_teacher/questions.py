@@ -20,6 +20,7 @@ from gpt_teacher.text_files import Row, read_rows
 from gpt_teacher.tokenizer import PAD_ID, Tokenizer
 
 SWAPPED_SHARE = 0.1  # of the unknown questions: a taught wording around an unknown topic
+ROW_TOKENS = 96  # of several samples in one row
 LENGTH_STEP = 8  # tokens; finer steps made training slower and its memory twice as large
 NOISY_SHARE = 0.6  # of a run: the noise has faded by then, and the rest is learnt to the letter
 SHORT_ANSWER = 8  # tokens: enough to tell topics apart
@@ -199,33 +200,48 @@ def _fading(done: float) -> float:
 def pack(examples: list[Example], seq_len: int) -> Batch:
     """Return a batch of as few rows of at most seq_len tokens as it takes. 多个样本拼进一行。
 
-    The longest first, each into the first row with room for it; so little is filling. The length is
-    rounded up: matrix libraries prepare code for each new shape and keep it.
+    The longest first, each into the first row with room for it; so little is filling. Rows end at
+    ROW_TOKENS where no sample is longer: attention costs the square. Their length is rounded up:
+    matrix libraries prepare code for each new shape and keep it.
     """
+    longest_first = sorted(examples, key=lambda example: -len(example.ids))
+    full = min(seq_len, max(ROW_TOKENS, len(longest_first[0].ids) - 1))
     rows: list[list[Example]] = []
     room: list[int] = []  # of each row, in tokens
-    for example in sorted(examples, key=lambda example: -len(example.ids)):
+    for example in longest_first:
         n_tokens = len(example.ids) - 1
         row = next((i for i, left in enumerate(room) if left >= n_tokens), len(rows))
         if row == len(rows):
             rows.append([])
-            room.append(seq_len)
+            room.append(full)
         rows[row].append(example)
         room[row] -= n_tokens
-    T = min(seq_len, -(-(seq_len - min(room)) // LENGTH_STEP) * LENGTH_STEP)
-    input_ids = torch.full((len(rows), T), PAD_ID)
-    targets, question = (torch.full((len(rows), T), IGNORE_INDEX) for _ in range(2))
-    sequence = torch.full((len(rows), T), -1)  # filling is a sequence of its own
-    for row, packed in enumerate(rows):
-        start = 0
-        for number, (ids, n_prompt) in enumerate(packed):
-            end, answer = start + len(ids) - 1, start + n_prompt - 1
-            input_ids[row, start:end] = torch.tensor(ids[:-1])
-            question[row, start:answer] = torch.tensor(ids[1:n_prompt])
-            targets[row, answer:end] = torch.tensor(ids[n_prompt:])
-            sequence[row, start:end] = number
-            start = end
+    T = min(seq_len, -(-(full - min(room)) // LENGTH_STEP) * LENGTH_STEP)
+    packed = [_pack_row(row, T) for row in rows]
+    input_ids, targets, sequence, question = map(torch.tensor, zip(*packed, strict=True))
     return Batch(input_ids, targets, sequence, question)
+
+
+def _pack_row(examples: list[Example], T: int) -> tuple[list[int], ...]:
+    """Return ids, targets, sequence numbers and question targets of one row, T each. 一行。"""
+    ids: list[int] = []
+    targets: list[int] = []
+    sequence: list[int] = []
+    question: list[int] = []
+    for number, (tokens, n_prompt) in enumerate(examples):
+        ids += tokens[:-1]
+        targets += [IGNORE_INDEX] * (n_prompt - 1) + tokens[n_prompt:]
+        sequence += [number] * (len(tokens) - 1)
+        question += tokens[1:n_prompt] + [IGNORE_INDEX] * (len(tokens) - n_prompt)
+    filling = T - len(ids)
+    nothing = [IGNORE_INDEX] * filling
+    # Filling is a sequence of its own.
+    return (
+        ids + [PAD_ID] * filling,
+        targets + nothing,
+        sequence + [-1] * filling,
+        question + nothing,
+    )
 
 
 def collate(examples: list[Example]) -> Batch:
