@@ -125,8 +125,8 @@ def orthogonalise(matrices: Tensor, dtype: torch.dtype) -> Tensor:
     It need not be exact. Source: Newton-Schulz iteration as in Muon, with a polynomial of its own
     for each step.
     """
-    norms = matrices.flatten(1).norm(dim=1)[:, None, None]
-    x = (matrices / (norms + 1e-7)).to(dtype)  # singular values at most 1
+    x = matrices.to(dtype)
+    x = x / (x.flatten(1).norm(dim=1)[:, None, None] + 1e-7)  # singular values at most 1
     for a, b, c in NEWTON_SCHULZ:
         gram = x @ x.mT  # (N, rows, rows)
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
