@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,15 +26,6 @@ from gpt_teacher.tokenizer import EOS_ID
 
 ROWS = [Row(prompt, answer, line) for line, (prompt, answer) in enumerate(QUESTIONS.items(), 1)]
 NASTY = ["", "魑魅，hello world 🙂", "ＡＢＣ　，", "\r\n\t"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tiny matrices gain nothing from threads, and lose much on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import cmath
 import math
-from collections.abc import Iterator
 from typing import Literal
 
 import pytest
@@ -30,15 +29,6 @@ VOCAB = 50
 SEQ_LEN = 24
 Position = Literal["rope", "learned"]
 POSITIONS: list[Position] = ["rope", "learned"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tiny matrices gain nothing from threads, and lose much on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def scaled_gpt(position: Position = "rope", n_layer: int = 2, dropout: float = 0.0) -> GPT:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import random
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 
@@ -44,15 +43,6 @@ GREEDY = SamplingConfig()
 VARIED = SamplingConfig(temperature=3.0, top_k=20, seed=7)  # a trained model varies, too
 TEXTS = ["", "魑魅，hello world 🙂", "ＡＢＣ　，", "\r\n\t", "密度是质量除以体积。它不变。"]
 QUESTIONS_OF_MANY_LENGTHS = [*QUESTIONS, "", "魑魅，hello world 🙂", "ＡＢＣ　，", "\r\n\t"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tiny matrices gain nothing from threads, and lose much on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
