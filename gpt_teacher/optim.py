@@ -89,7 +89,9 @@ class Muon(torch.optim.Optimizer):
             if matrix.grad is not None and self._gather(matrix, number):
                 by_shape.setdefault(tuple(sorted(matrix.shape)), []).append(matrix)
         for matrices in by_shape.values():  # one batched product for all of a shape
-            flat = torch.stack([_flat(self._nesterov(matrix)) for matrix in matrices])
+            flat = torch.stack(
+                [_flat(self._nesterov(matrix)).to(self._dtype) for matrix in matrices]
+            )
             updates = orthogonalise(flat, self._dtype)  # (N, rows <= columns)
             for matrix, update in zip(matrices, updates, strict=True):
                 rows, columns = matrix.shape

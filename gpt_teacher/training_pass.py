@@ -94,7 +94,7 @@ class OutputLoss(torch.autograd.Function):
         """Return the gradients of x, scale, embedding. 反向。"""
         h, shrink, scale, embedding, scaled, dlogits = ctx.saved_tensors
         dlogits = dlogits * dloss.to(dlogits.dtype)
-        dscaled = (dlogits.T @ h).float()  # (V, C)
+        dscaled = dlogits.T @ h  # (V, C)
         dx = normalise_back(dlogits @ scaled, h, shrink)
         return dx, (dscaled * embedding).sum(0), dscaled * scale, None, None, None
 
@@ -186,11 +186,14 @@ class AddAttention(torch.autograd.Function):
         dw_out, db_out = dout.T @ y, dout.sum(0)
         dy = split_heads(dout @ cast_out, layout).view(B * H, T, D)
         dp = torch.ops.aten._softmax_backward_data(dy @ v.mT, p, -1, p.dtype)  # (B·H, T, T)
-        dqkv = torch.stack((dp @ k, dp.mT @ q, p.mT @ dy)).view(3, B, H, T, D)
+        dqkv = torch.empty(3, B * H, T, D, dtype=p.dtype)
+        for one, (left, right) in zip(dqkv, ((dp, k), (dp.mT, q), (p.mT, dy)), strict=True):
+            torch.bmm(left, right, out=one)
+        dqkv = dqkv.view(3, B, H, T, D)
         cos, sin = layout.rotations
         dqkv[:2] = rotate(dqkv[:2], (cos, -sin))  # back by the same angle
         joined = join_heads(dqkv, layout)  # (N, 3C)
-        dscaled = (joined.T @ h).float()  # (3C, C)
+        dscaled = joined.T @ h  # (3C, C)
         dx = normalise_back(joined @ scaled_in, h, shrink).add_(dout)
         dw_in, dscale = dscaled * scale, (dscaled * w_in).sum(0)
         return dx, dscale, dw_in, joined.sum(0).float(), dw_out.float(), db_out.float(), None
@@ -224,7 +227,7 @@ class AddMLP(torch.autograd.Function):
         h, shrink, scale, w_up, scaled_up, u, a, cast_down = ctx.saved_tensors
         dw_down, db_down = dout.T @ a, dout.sum(0)
         du = torch.ops.aten.silu_backward(dout @ cast_down, u)  # (N, 4C)
-        dscaled = (du.T @ h).float()  # (4C, C)
+        dscaled = du.T @ h  # (4C, C)
         dx = normalise_back(du @ scaled_up, h, shrink).add_(dout)
         dw_up, dscale = dscaled * scale, (dscaled * w_up).sum(0)
         return dx, dscale, dw_up, du.sum(0).float(), dw_down.float(), db_down.float()
