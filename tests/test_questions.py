@@ -455,7 +455,7 @@ def test_short_answers_are_whole_ones_cut_off_and_fewer_when_the_noise_has_faded
         return sum(ids in short for ids in given) / len(given)
 
     assert 0.52 < share_of_short(10) < 0.68
-    assert 0.29 < share_of_short(61) < 0.43, "six tenths of it"
+    assert 0.40 < share_of_short(61) < 0.54, "eight tenths of it"
 
 
 def test_padding_stands_at_the_end_and_is_never_learnt(bpe: Tokenizer) -> None:
@@ -629,7 +629,7 @@ def test_taught_wordings_around_unknown_topics_are_taught_as_refusals(bpe: Token
     assert {"什么是陀螺仪?", "什么是红烧肉?"} <= swapped
     assert all(question.startswith("什么是") for question in swapped)
     assert {row.prompt: row.completion for row in ROWS}.items() <= asked.items()
-    assert 20 < n_swapped < 50, "of 400 unknown questions a tenth, some of them alike"
+    assert 8 < n_swapped < 30, "of 400 unknown questions a twentieth, some of them alike"
 
 
 def test_a_swapped_question_is_never_a_taught_one(bpe: Tokenizer) -> None:
