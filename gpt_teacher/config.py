@@ -88,7 +88,7 @@ class TrainingConfig(Section):
     max_grad_norm: float = 1.0
     question_weight: float = 0.0  # of a question's own tokens in the loss; an answer's have 1
     label_smoothing: float = 0.0  # share of a target spread over all tokens at the start; fades
-    max_steps: int = 3_500  # updates; --minutes plans them from the clock instead
+    max_steps: int = 3_800  # updates; --minutes plans them from the clock instead
     warmup_steps: int = 30
     eval_interval: int = 100  # updates between evaluations; the state is saved then, too
     early_stop: int = 0  # evaluations without a better val loss before stopping; 0 = never
@@ -133,7 +133,7 @@ class DataConfig(Section):
     unknown_path: str | None = (
         None  # questions to be answered with 不知道, taught along with train_path
     )
-    unknown_share: float = 0.33  # of the training samples, if there are unknown questions
+    unknown_share: float = 0.35  # of the training samples, if there are unknown questions
     test_path: str | None = None  # other wordings again, for the exam at the end
     unknown_val_path: str | None = None  # other unknown questions; the refusal is fitted on them
     unknown_test_path: str | None = None  # and others again, for the exam at the end

@@ -629,7 +629,7 @@ def test_taught_wordings_around_unknown_topics_are_taught_as_refusals(bpe: Token
     assert {"什么是陀螺仪?", "什么是红烧肉?"} <= swapped
     assert all(question.startswith("什么是") for question in swapped)
     assert {row.prompt: row.completion for row in ROWS}.items() <= asked.items()
-    assert 8 < n_swapped < 30, "of 400 unknown questions a twentieth, some of them alike"
+    assert 14 < n_swapped < 44, "of 400 unknown questions a twelfth, some of them alike"
 
 
 def test_a_swapped_question_is_never_a_taught_one(bpe: Tokenizer) -> None:
