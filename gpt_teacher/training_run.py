@@ -109,7 +109,7 @@ class TrainingRun:
         """Log and show an update. 记录一次更新。"""
         self.first_loss = step.loss_nats if self.first_loss is None else self.first_loss
         self.last_loss = step.loss_nats
-        every = max(1, self.progress.max_steps // MAX_STEP_LINES)
+        every = -(-self.progress.max_steps // MAX_STEP_LINES)  # rounded up
         if step.step % every == 0 or step.step == 1:
             self.log.step(step)
         self.listener.step(step, self.progress.max_steps)
