@@ -228,5 +228,6 @@ def test_a_default_log_takes_less_than_a_megabyte(tiny_run: TinyRun, tmp_path: P
 def test_a_long_run_logs_some_updates_and_a_short_one_all(tmp_path: Path) -> None:
     assert thinned(1_500, tmp_path / "short") == [*range(1, 1_501)]
     logged = thinned(20_500, tmp_path / "long")
-    assert logged == [1, *range(10, 20_501, 10)]
+    assert logged == [1, *range(11, 20_501, 11)]
+    assert thinned(3_800, tmp_path / "between") == [1, *range(2, 3_801, 2)]
     assert (tmp_path / "long").stat().st_size < ONE_MEGABYTE / 2
