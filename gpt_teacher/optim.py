@@ -17,7 +17,7 @@ from gpt_teacher.model import GPT
 
 ADAM_BETA1 = 0.9  # Loshchilov & Hutter 2019, arXiv:1711.05101
 MUON_MOMENTUM = 0.95
-MUON_TURNS = 2  # a matrix moves at every second update, twice as far: half the work, as good
+MUON_TURNS = 4  # a matrix moves at every fourth update, four times as far: less work, as good
 # Each step maps a singular value x to ax + bx³ + cx⁵, and all from 0.02 to 1 to about 1 in the end.
 NEWTON_SCHULZ = ((4.0848, -6.8946, 2.9270), (3.9505, -6.3029, 2.6377), (2.8366, -3.0525, 1.2046))
 
@@ -84,20 +84,18 @@ class Muon(torch.optim.Optimizer):
         """Update all parameters that have a gradient, matrices in their turn. 更新一步。"""
         group = self.param_groups[0]
         lr = MUON_TURNS * group["lr"] * group["lr_ratio"]
-        by_shape: dict[tuple[int, int], list[Tensor]] = {}
+        by_shape: dict[torch.Size, list[Tensor]] = {}
         for number, matrix in enumerate(group["params"]):
             if matrix.grad is not None and self._gather(matrix, number):
-                by_shape.setdefault(tuple(sorted(matrix.shape)), []).append(matrix)
-        for matrices in by_shape.values():  # one batched product for all of a shape
-            flat = torch.stack(
-                [_flat(self._nesterov(matrix)).to(self._dtype) for matrix in matrices]
-            )
-            updates = orthogonalise(flat, self._dtype)  # (N, rows <= columns)
-            for matrix, update in zip(matrices, updates, strict=True):
-                rows, columns = matrix.shape
+                by_shape.setdefault(matrix.shape, []).append(matrix)
+        for (rows, columns), matrices in by_shape.items():  # one batched product for all of a shape
+            moved = matrices[0].new_empty(len(matrices), rows, columns, dtype=self._dtype)
+            for one, matrix in zip(moved, matrices, strict=True):
+                one.copy_(self._nesterov(matrix))
+            further = math.sqrt(max(1.0, rows / columns))
+            for matrix, update in zip(matrices, orthogonalise(moved), strict=True):
                 matrix.mul_(1 - lr * group["weight_decay"])
-                turned = update.T if rows > columns else update
-                matrix.add_(turned, alpha=-lr * math.sqrt(max(1.0, rows / columns)))
+                matrix.add_(update, alpha=-lr * further)
         self._adamw.step()
 
     def _gather(self, matrix: Tensor, number: int) -> bool:
@@ -117,23 +115,20 @@ class Muon(torch.optim.Optimizer):
         return gradient.lerp(self.state[matrix]["momentum"], MUON_MOMENTUM)
 
 
-def _flat(matrix: Tensor) -> Tensor:
-    return matrix.T if matrix.size(0) > matrix.size(1) else matrix
-
-
-def orthogonalise(matrices: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return matrices (N, rows <= columns) with singular values near 1, directions kept. 正交化。
+def orthogonalise(x: Tensor) -> Tensor:
+    """Return matrices (N, rows, columns) with singular values near 1, directions kept. 正交化。
 
     It need not be exact. Source: Newton-Schulz iteration as in Muon, with a polynomial of its own
-    for each step.
+    for each step. The smaller of x x^T and x^T x is what it multiplies by.
     """
-    x = matrices.to(dtype)
+    is_wide = x.size(1) <= x.size(2)
     x = x / (x.flatten(1).norm(dim=1)[:, None, None] + 1e-7)  # singular values at most 1
     for a, b, c in NEWTON_SCHULZ:
-        gram = x @ x.mT  # (N, rows, rows)
-        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    orthogonal: Tensor = x.float()
-    return orthogonal
+        gram = x @ x.mT if is_wide else x.mT @ x
+        power = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        factors = (power, x) if is_wide else (x, power)
+        x = torch.baddbmm(x, *factors, beta=a)
+    return x
 
 
 def learning_rate(step: int, max_steps: int, config: TrainingConfig) -> float:
