@@ -1,6 +1,7 @@
 """Loss and gradients on a CPU, the gradients worked out by hand. 手写的训练前向与反向传播。
 
-    B rows   T tokens   N = B·T   C = n_embd   H = n_head   D = head_dim   V vocabulary
+    B rows   T tokens   N = B·T   M of them are learnt   C = n_embd   H = n_head   D = head_dim
+    V vocabulary
 
 The same function of the same weights as model.py with loss.py, which is the reference: the tests
 compare loss and gradients. Autograd keeps each small step of a block with a backward step of its
@@ -19,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gpt_teacher.config import TrainingConfig
-from gpt_teacher.loss import IGNORE_INDEX, Batch, LossSum, next_token_loss
+from gpt_teacher.loss import IGNORE_INDEX, TARGET_STEP, Batch, LossSum, next_token_loss
 from gpt_teacher.model import GPT, RMS_NORM_EPS, Block, Rotations, rotate
 
 
@@ -47,16 +48,26 @@ def loss_by_hand(model: GPT, batch: Batch, question_weight: float, dtype: torch.
         questions = batch.question.flatten()
         weights += question_weight * (questions != IGNORE_INDEX)
         targets = answers.where(is_answer, questions)
+    kept = learnt_positions(weights)  # (M,)
     learnt, surprises = OutputLoss.apply(  # type: ignore[no-untyped-call]
-        hidden_states(model, batch, dtype),  # (N, C)
+        hidden_states(model, batch, dtype, kept),  # (M, C)
         model.norm.weight,
         model.embed_tokens.weight,
-        targets.clamp(min=0),
-        weights,
+        targets[kept].clamp(min=0),
+        weights[kept],
         batch.smoothing,
     )
-    reported = surprises[is_answer].sum()
+    reported = surprises[is_answer[kept]].sum()
     return LossSum(reported, int(is_answer.sum()), learnt - reported)
+
+
+def learnt_positions(weights: Tensor) -> Tensor:
+    """Return which of N tokens have a weight (M,), and some more: M is rounded up. 要学的位置。
+
+    Matrix libraries prepare code for each new shape and keep it.
+    """
+    n_learnt = int(weights.count_nonzero())
+    return (weights == 0).byte().argsort(stable=True)[: n_learnt + -n_learnt % TARGET_STEP]
 
 
 class OutputLoss(torch.autograd.Function):
@@ -69,18 +80,18 @@ class OutputLoss(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        x: Tensor,  # (N, C)
+        x: Tensor,  # (M, C)
         scale: Tensor,  # (C,), of the norm
         embedding: Tensor,  # (V, C)
-        targets: Tensor,  # (N,)
-        weights: Tensor,  # (N,), 0 where nothing is learnt
+        targets: Tensor,  # (M,)
+        weights: Tensor,  # (M,), 0 where nothing is learnt
         smoothing: float,
     ) -> tuple[Tensor, Tensor]:
-        """Return the weighted sum, and each target's own surprise (N,). 前向。"""
+        """Return the weighted sum, and each target's own surprise (M,). 前向。"""
         h, shrink = normalise(x)
         scaled = (embedding * scale).to(x.dtype)  # (V, C)
-        log_p = (h @ scaled.T).float().log_softmax(dim=-1)  # (N, V)
-        surprises = -log_p.gather(1, targets[:, None])[:, 0]  # (N,)
+        log_p = (h @ scaled.T).float().log_softmax(dim=-1)  # (M, V)
+        surprises = -log_p.gather(1, targets[:, None])[:, 0]  # (M,)
         smoothed = surprises.lerp(-log_p.mean(dim=-1), smoothing) if smoothing else surprises
         dlogits = log_p.exp_().sub_(smoothing / log_p.size(1))
         dlogits[torch.arange(len(targets)), targets] -= 1 - smoothing
@@ -107,8 +118,11 @@ class Layout(NamedTuple):
     rotations: Rotations  # of q and k (2, 1 or B, 1, T, D), those of q with the scale of attention
 
 
-def hidden_states(model: GPT, batch: Batch, dtype: torch.dtype) -> Tensor:
-    """Return the states after the last block (N, C), before the last norm. 各层之后的状态。"""
+def hidden_states(model: GPT, batch: Batch, dtype: torch.dtype, kept: Tensor) -> Tensor:
+    """Return the states of kept tokens after the last block (M, C), before the last norm. 状态。
+
+    Behind the last attention no token needs another one, so the others end there.
+    """
     B, T = batch.input_ids.shape
     H, D, C = model.config.n_head, model.config.head_dim, model.config.n_embd
     x, mask, rotations = model.first_states(batch.input_ids, sequence=batch.sequence)
@@ -121,16 +135,17 @@ def hidden_states(model: GPT, batch: Batch, dtype: torch.dtype) -> Tensor:
         ((cos * scales).to(dtype), (sin * scales).to(dtype)),
     )
     x = x.to(dtype).view(B * T, C)
-    for block in model.layers:
-        x = _block(cast(Block, block), x, layout)
-    return x
+    *blocks, last = cast(list[Block], [*model.layers])
+    for block in blocks:
+        x = _add_mlp(block, _add_attention(block, x, layout))
+    return _add_mlp(last, _add_attention(last, x, layout)[kept])
 
 
-def _block(block: Block, x: Tensor, layout: Layout) -> Tensor:
-    """(N, C) -> (N, C). 一层。"""
-    attention, mlp = block.self_attn, block.mlp
+def _add_attention(block: Block, x: Tensor, layout: Layout) -> Tensor:
+    """(N, C) -> (N, C). 一层的前半。"""
+    attention = block.self_attn
     inward = (attention.q_proj, attention.k_proj, attention.v_proj)
-    x = AddAttention.apply(  # type: ignore[no-untyped-call]
+    out: Tensor = AddAttention.apply(  # type: ignore[no-untyped-call]
         x,
         block.input_layernorm.weight,
         torch.cat([layer.weight for layer in inward]),
@@ -139,6 +154,12 @@ def _block(block: Block, x: Tensor, layout: Layout) -> Tensor:
         attention.o_proj.bias,
         layout,
     )
+    return out
+
+
+def _add_mlp(block: Block, x: Tensor) -> Tensor:
+    """(N, C) -> (N, C). 一层的后半。"""
+    mlp = block.mlp
     out: Tensor = AddMLP.apply(  # type: ignore[no-untyped-call]
         x,
         block.post_attention_layernorm.weight,

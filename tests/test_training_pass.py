@@ -12,7 +12,7 @@ from gpt_teacher.config import ModelConfig, TrainingConfig
 from gpt_teacher.loss import IGNORE_INDEX, Batch, LossSum, next_token_loss
 from gpt_teacher.model import GPT
 from gpt_teacher.tokenizer import PAD_ID
-from gpt_teacher.training_pass import loss_by_hand, training_loss
+from gpt_teacher.training_pass import learnt_positions, loss_by_hand, training_loss
 
 VOCAB = 50
 QUESTION_WEIGHT = 0.3
@@ -44,6 +44,14 @@ def questions(smoothing: float = 0.0) -> Batch:
     return Batch(ids[:, :-1], targets, sequence, question, smoothing)
 
 
+def answers_alone() -> Batch:
+    """Sixteen such rows, 208 tokens, 88 of them learnt: most end before the last block does."""
+    few = questions()
+    ids, targets, sequence = few.input_ids, few.targets, few.sequence
+    assert sequence is not None
+    return Batch(ids.repeat(8, 1), targets.repeat(8, 1), sequence.repeat(8, 1))
+
+
 def text(length: int = 9) -> Batch:
     """Two windows of plain text: no sequences, no questions, each token learnt."""
     ids = torch.randint(4, VOCAB, (2, length + 1), generator=torch.Generator().manual_seed(6))
@@ -67,8 +75,8 @@ def gradients(model: GPT, loss: LossSum) -> dict[str, Tensor]:
 @pytest.mark.parametrize("position", ["rope", "learned"])
 @pytest.mark.parametrize(
     "batch",
-    [questions(), questions(smoothing=0.2), text(), text(length=1)],
-    ids=["questions", "smoothed", "text", "one token"],
+    [questions(), questions(smoothing=0.2), answers_alone(), text(), text(length=1)],
+    ids=["questions", "smoothed", "answers alone", "text", "one token"],
 )
 def test_loss_and_gradients_are_those_of_the_model_and_autograd(
     batch: Batch, position: str
@@ -84,6 +92,15 @@ def test_loss_and_gradients_are_those_of_the_model_and_autograd(
     for name, gradient in by_autograd.items():
         allowed = 1e-5 + 1e-4 * gradient.abs().max().item()  # some gradients are 0 but for rounding
         assert (by_hand[name] - gradient).abs().max().item() < allowed, name
+
+
+def test_learnt_tokens_are_kept_and_others_fill_up() -> None:
+    """Of 150 tokens every third counts: 50, and 14 others make 64; of 15 all are kept."""
+    weights = (torch.arange(150) % 3 == 0).float()
+    kept = learnt_positions(weights).tolist()
+    assert kept[:50] == list(range(0, 150, 3))
+    assert len(kept) == len(set(kept)) == 64
+    assert sorted(learnt_positions(weights[:15]).tolist()) == list(range(15))
 
 
 def test_a_gradient_is_the_slope_of_the_loss() -> None:
