@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
+from array import array
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from gpt_teacher.batches import EpochOrder
 from gpt_teacher.config import Config
@@ -22,6 +25,7 @@ from gpt_teacher.tokenizer import PAD_ID, Tokenizer
 SWAPPED_SHARE = 0.08  # of the unknown questions: a taught wording around an unknown topic
 ROW_TOKENS = 96  # of several samples in one row
 LENGTH_STEP = 8  # tokens; finer steps made training slower and its memory twice as large
+QUESTIONS_SHARE = 0.3  # of a run: so long the tokens of questions are learnt, too
 NOISY_SHARE = 0.6  # of a run: the noise has faded by then, and the rest is learnt to the letter
 SHORT_ANSWER = 8  # tokens: enough to tell topics apart
 LATE_SHORT_SHARE = 0.8  # of the answers cut short are cut when the noise has faded, too
@@ -146,6 +150,8 @@ class QuestionBatches:
         examples = [self._sample(step * size + i, done) for i in range(size)]
         packed = [pack(examples[i : i + micro], self._seq_len) for i in range(0, size, micro)]
         smoothing = self._training.label_smoothing * _fading(done)
+        if done >= QUESTIONS_SHARE:
+            packed = [batch._replace(question=None) for batch in packed]
         return [batch._replace(smoothing=smoothing) for batch in packed]
 
     def _sample(self, position: int, done: float) -> Example:
@@ -218,8 +224,14 @@ def pack(examples: list[Example], seq_len: int) -> Batch:
         room[row] -= n_tokens
     T = min(seq_len, -(-(full - min(room)) // LENGTH_STEP) * LENGTH_STEP)
     packed = [_pack_row(row, T) for row in rows]
-    input_ids, targets, sequence, question = map(torch.tensor, zip(*packed, strict=True))
+    input_ids, targets, sequence, question = map(_tensor, zip(*packed, strict=True))
     return Batch(input_ids, targets, sequence, question)
+
+
+def _tensor(rows: Sequence[list[int]]) -> Tensor:
+    """Return rows of equal length as (B, T), some five times as fast as torch.tensor. 整数张量。"""
+    numbers = array("q", chain.from_iterable(rows))
+    return torch.frombuffer(numbers, dtype=torch.int64).view(len(rows), -1)
 
 
 def _pack_row(examples: list[Example], T: int) -> tuple[list[int], ...]:

@@ -433,6 +433,13 @@ def test_the_smoothing_of_targets_fades_with_the_noise(bpe: Tokenizer) -> None:
     assert plain.smoothing == 0
 
 
+def test_the_questions_themselves_are_learnt_in_the_first_part_of_a_run(bpe: Tokenizer) -> None:
+    batches = QuestionBatches(ROWS, [], bpe, _config())
+    found = [batches(step, 100)[0].question is not None for step in (0, 29, 30, 99)]
+    assert found == [True, True, False, False]
+    assert batches(99)[0].question is not None  # of a run whose end is not known
+
+
 def test_short_answers_are_whole_ones_cut_off_and_fewer_when_the_noise_has_faded(
     bpe: Tokenizer,
 ) -> None:
