@@ -17,7 +17,6 @@ from statistics import median
 from typing import Any, Literal
 
 import torch
-from torch.nn.utils import clip_grad_norm_
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.common import ROOT, Json, say, show, summary
@@ -127,7 +126,7 @@ class Trained:
         objective = clocked(seconds, "forward", self.objective)
         changed: list[tuple[Any, str, Any]] = [
             (torch.Tensor, "backward", clocked(seconds, "backward", torch.Tensor.backward)),
-            (trainer, "clip_grad_norm_", clocked(seconds, "clipping", clip_grad_norm_)),
+            (trainer, "mean_gradients", clocked(seconds, "clipping", trainer.mean_gradients)),
             (self.optimizer, "step", clocked(seconds, "optimizer", self.optimizer.step)),
         ]
         before = [getattr(owner, name) for owner, name, _ in changed]

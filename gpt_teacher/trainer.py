@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch.nn.utils import clip_grad_norm_
+from torch.nn.utils import get_total_norm
 
 from gpt_teacher.batches import Batches
 from gpt_teacher.config import TrainingConfig
@@ -82,15 +82,25 @@ def update(
         n_tokens += int((batch.input_ids != PAD_ID).sum())
     team.add_up_gradients(model.parameters())
     loss_sum, n_targets, n_tokens = team.add_up(loss_sum, n_targets, n_tokens)
-    for parameter in model.parameters():
-        if parameter.grad is not None:
-            parameter.grad /= n_targets  # ... so divide once, by the true number of targets
-    grad_norm = clip_grad_norm_(model.parameters(), max_grad_norm).item()
+    grad_norm = mean_gradients(model, n_targets, max_grad_norm)  # ... so divide once
     loss = loss_sum / n_targets
     if not (math.isfinite(loss) and math.isfinite(grad_norm)):
         raise TrainingError(f"the loss is {loss} and the gradient norm {grad_norm}")
     optimizer.step()
     return loss, grad_norm, int(n_tokens)
+
+
+def mean_gradients(model: GPT, n_targets: float, max_grad_norm: float) -> float:
+    """Divide summed gradients by the number of targets and clip them, at one go. 平均并裁剪。
+
+    Returns the norm of the mean before clipping. Source: Pascanu et al. 2013, arXiv:1211.5063, §3.
+    """
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    grad_norm = get_total_norm(gradients).item() / n_targets
+    scale = min(1.0, max_grad_norm / (grad_norm + 1e-6)) / n_targets
+    for gradient in gradients:
+        gradient *= scale
+    return grad_norm
 
 
 def train(
