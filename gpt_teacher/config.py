@@ -86,7 +86,7 @@ class TrainingConfig(Section):
     weight_decay: float = 0.01
     beta2: float = 0.99  # decay of AdamW's mean of squared gradients
     max_grad_norm: float = 1.0
-    question_weight: float = 0.0  # of a question's own tokens in the loss; an answer's have 1
+    question_weight: float = 0.0  # at first, of a question's own tokens; an answer's have 1
     label_smoothing: float = 0.0  # share of a target spread over all tokens at the start; fades
     max_steps: int = 3_800  # updates; --minutes plans them from the clock instead
     warmup_steps: int = 30
