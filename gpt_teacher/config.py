@@ -88,7 +88,7 @@ class TrainingConfig(Section):
     max_grad_norm: float = 1.0
     question_weight: float = 0.0  # at first, of a question's own tokens; an answer's have 1
     label_smoothing: float = 0.0  # share of a target spread over all tokens at the start; fades
-    max_steps: int = 3_800  # updates; --minutes plans them from the clock instead
+    max_steps: int = 4_800  # updates; --minutes plans them from the clock instead
     warmup_steps: int = 30
     eval_interval: int = 100  # updates between evaluations; the state is saved then, too
     early_stop: int = 0  # evaluations without a better val loss before stopping; 0 = never
