@@ -47,7 +47,7 @@ RESULTS = {
     "wrong": "wrong",
     "refused": "refused",
 }
-UNSURE = "骆驼好多天不喝水也没事,驼峰里装的什么"
+UNSURE = "古代商船靠信风航海，这风往哪边吹"
 COMPOSER = "莫扎特几岁开始写曲子?"
 TABS = ("replay", "ask", "inside", "train", "report")
 A4_WIDTH, A4_HEIGHT, LINE_HEIGHT = 718, 1046, 24  # pixels
@@ -206,9 +206,9 @@ def test_the_model_is_as_sure_as_the_lesson_says(teacher: Pretrained) -> None:
     on, off = SamplingConfig(), SamplingConfig(refusal=False)
     assert teacher.answer("贝加尔湖最深处多少米？", on).finish_reason == "eos"
     assert teacher.answer(UNSURE, on).finish_reason == "unsure"
-    known = "按需租用远处服务器来存数据做计算，这种方式叫啥?"
+    known = "工厂和汽车排的二氧化硫、氮氧化物会形成什么雨?"
     assert teacher.answer(known, on).finish_reason == "unsure"
-    assert teacher.answer("司马迁为什么受了宫刑", on).min_probability > 0.8
+    assert teacher.answer("郑和的宝船有多长", on).min_probability > 0.8
     for question in (COMPOSER, "贝加尔湖最深处多少米？", UNSURE):
         first, *others = teacher.answer(question, off).tokens
         assert first.probability < min(token.probability for token in others), question
@@ -246,7 +246,7 @@ def test_the_replay_shows_what_the_lesson_says(language: Language, film: dict[st
         said = re.split("[：:]", given, maxsplit=1)[1].strip()
         assert said.startswith(answer.rstrip("…"))
         assert said == answer or answer.endswith("……")
-    assert film[language]["first_right"][0] == 600
+    assert film[language]["first_right"][0] == 400
     assert None not in film[language]["first_right"], "all are right in the end"
 
 
@@ -321,8 +321,8 @@ def test_the_solution_on_refusal(language: Language, teacher: Pretrained) -> Non
 def test_the_solution_on_guessing(language: Language, film: dict[str, Film]) -> None:
     text = solution(language, 4)
     assert f"{math.log(824):.2f}" in text
-    assert f"{math.exp(1.42):.2f}" in text
-    assert 1.42 in [round(loss, 2) for _, loss in film["zh"]["val"]], "a loss of the replay"
+    assert f"{math.exp(1.56):.2f}" in text
+    assert 1.56 in [round(loss, 2) for _, loss in film["zh"]["val"]], "a loss of the replay"
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
