@@ -114,6 +114,24 @@ def load_questions(
     )
 
 
+class Examples:
+    """Many examples, two or four bytes a token; in lists of integers it takes thirty. 样本集。"""
+
+    def __init__(self, examples: Iterable[Example], vocab_size: int) -> None:
+        """Take over the examples in their order. 收下样本。"""
+        self._ids = array("H" if vocab_size <= 1 << 16 else "i")
+        self._ends, self._n_prompts = array("q", [0]), array("i")
+        for ids, n_prompt in examples:
+            self._ids.extend(ids)
+            self._ends.append(len(self._ids))
+            self._n_prompts.append(n_prompt)
+
+    def __getitem__(self, index: int) -> Example:
+        """Return the example at an index from 0. 第几个样本。"""
+        ids = self._ids[self._ends[index] : self._ends[index + 1]]
+        return Example(ids.tolist(), self._n_prompts[index])
+
+
 class QuestionBatches:
     """Batches of questions: each epoch in a new order, packed into few rows. 问答批次。
 
@@ -130,11 +148,13 @@ class QuestionBatches:
         self._training, self._data = config.training, config.data
         self._unknown_share = config.data.unknown_share if unknown else 0.0
         self._seq_len = config.model.seq_len
-        self._examples = [encode_example(tokenizer, r.prompt, r.completion) for r in rows]
+        self._examples = Examples(
+            (encode_example(tokenizer, r.prompt, r.completion) for r in rows), tokenizer.vocab_size
+        )
         n_wordings = Counter(row.completion for row in rows)
-        self._cut_shares = [
-            config.data.short_answers * (1 - 1 / n_wordings[row.completion]) for row in rows
-        ]
+        self._cut_shares = array(
+            "d", (config.data.short_answers * (1 - 1 / n_wordings[r.completion]) for r in rows)
+        )
         self._swappable = [
             i for i, row in enumerate(taught) if row.topic and row.topic in row.prompt
         ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,8 +42,9 @@ def read_rows(path: Path) -> list[Row]:
 
     Raises DataError with all problems found, each with its line.
     """
+    one_copy = sys.intern  # of an answer or a label, however many rows have it
     return [
-        Row(row["prompt"], row["completion"], line, *(_label(row, key) for key in LABELS))
+        Row(row["prompt"], one_copy(row["completion"]), line, *(_label(row, key) for key in LABELS))
         for line, row in _read_objects(path, ("prompt", "completion"))
     ]
 
@@ -50,7 +52,7 @@ def read_rows(path: Path) -> list[Row]:
 def _label(row: dict[str, Any], key: str) -> str:
     """Return a label as text; null is none. 标签。"""
     value = row.get(key)
-    return "" if value is None else str(value)
+    return "" if value is None else sys.intern(str(value))
 
 
 def read_prompts(path: Path) -> list[dict[str, Any]]:

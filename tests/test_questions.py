@@ -46,6 +46,7 @@ from gpt_teacher.prompt import Example, encode_example, encode_prompt, normalise
 from gpt_teacher.questions import (
     MAX_LISTED,
     SHORT_ANSWER,
+    Examples,
     QuestionBatches,
     collate,
     load_questions,
@@ -395,6 +396,13 @@ def test_sequences_are_packed_by_hand() -> None:
     ]
 
 
+@pytest.mark.parametrize("vocab_size", [824, 70_000])
+def test_examples_come_out_of_few_bytes_as_they_went_in(vocab_size: int) -> None:
+    examples = [Example([1, 5, vocab_size - 1, 2], 2), Example([1, 7, 2], 1), Example([3, 2], 1)]
+    kept = Examples(iter(examples), vocab_size)
+    assert [kept[i] for i in range(3)] == examples
+
+
 def test_little_of_a_packed_batch_is_filling(bpe: Tokenizer) -> None:
     config = _config(training={"batch_size": 40, "micro_batch": 40})
     (batch,) = QuestionBatches(ROWS, [], bpe, config)(0)
@@ -636,7 +644,7 @@ def test_taught_wordings_around_unknown_topics_are_taught_as_refusals(bpe: Token
     assert {"什么是陀螺仪?", "什么是红烧肉?"} <= swapped
     assert all(question.startswith("什么是") for question in swapped)
     assert {row.prompt: row.completion for row in ROWS}.items() <= asked.items()
-    assert 14 < n_swapped < 44, "of 400 unknown questions a twelfth, some of them alike"
+    assert 34 < n_swapped < 84, "of 400 unknown questions a sixth, some of them alike"
 
 
 def test_a_swapped_question_is_never_a_taught_one(bpe: Tokenizer) -> None:
