@@ -124,10 +124,10 @@ def orthogonalise(x: Tensor) -> Tensor:
     is_wide = x.size(1) <= x.size(2)
     x = x / (x.flatten(1).norm(dim=1)[:, None, None] + 1e-7)  # singular values at most 1
     for a, b, c in NEWTON_SCHULZ:
-        gram = x @ x.mT if is_wide else x.mT @ x
-        power = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        gram = x @ x.mT if is_wide else x.mT @ x  # (N, r, r), r the smaller side
+        power = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)  # (N, r, r)
         factors = (power, x) if is_wide else (x, power)
-        x = torch.baddbmm(x, *factors, beta=a)
+        x = torch.baddbmm(x, *factors, beta=a)  # (N, rows, columns)
     return x
 
 
