@@ -2,6 +2,7 @@
 
     drop_letters   characters left out, as a hasty student does
     add_context    a piece of another question before or after
+    add_courtesy   please and thank you, which change nothing
     swap_topic     an unknown topic in a taught wording: to be refused
     cut            the text tokenized in pieces: a word is learnt in many spellings
 
@@ -20,6 +21,8 @@ CONTEXT_SHARE = 0.4  # share of the noisy questions that get a piece of another 
 CONTEXT_CHARACTERS = (3, 9)
 SPLICED_SHARE = 0.5  # of the swapped topics are half of the old one, half of the new one
 CUT = 0.15  # chance of a cut between two characters
+GREETINGS = ("请问", "老师,", "老师,请问", "小老师,", "你好,", "想问一下,", "我想知道", "告诉我,")
+THANKS = (",谢谢", "谢谢", ",谢谢老师", ",多谢", ",麻烦了", ",求解答", "呢", "呀", "啊")
 
 
 def noisy_example(
@@ -61,6 +64,13 @@ def add_context(question: str, other: str, source: random.Random) -> str:
     start = source.randrange(max(1, len(other) - length + 1))
     piece = other[start : start + length]
     return f"{piece},{question}" if source.random() < 0.5 else f"{question},{piece}"
+
+
+def add_courtesy(question: str, source: random.Random) -> str:
+    """Return a question with a greeting before it, thanks after it, or both. 加客套话。"""
+    greeting, thanks = source.choice(GREETINGS), source.choice(THANKS)
+    kind = source.randrange(3)
+    return (greeting if kind != 1 else "") + normalise(question) + (thanks if kind != 0 else "")
 
 
 def cut(question: str, source: random.Random) -> list[str]:

@@ -4,7 +4,7 @@ r"""Question and answer -> ids, and which of them are learnt. 问答的格式，
                            └─ learnt ──────┘
 
 At inference the sequence stops after `助手:`. The prompt is normalised, in training and inference
-alike, so that `什么是注意力？` and `什么是 注意力?` are one question; the completion is kept to the
+alike, so that `什么是注意力？` and `什么是 注意力` are one question; the completion is kept to the
 letter.
 """
 
@@ -20,11 +20,13 @@ REFUSAL = "不知道"  # an answer that begins so is a refusal
 REFUSAL_ANSWER = REFUSAL + "，这个问题我没有学过。"
 LEADING_PUNCTUATION = " \t\r\n,.;:!?，。；：！？、"  # is left out where an answer begins with it
 
-# The same format for `transformers`, which tokenizes the text of this template in one go.
+# The same format for `transformers`, which tokenizes the text of this template in one go. Of what
+# normalise() does it does the commonest, in words that other readers of templates know, too.
 CHAT_TEMPLATE = (
     "{%- for message in messages -%}"
     "{%- if message['role'] == 'user' -%}"
-    "{{ '" + SPECIAL_TOKENS[BOS_ID] + USER + "' + message['content'] | trim + '\\n' }}"
+    "{%- set question = message['content'].split('？') | join('?') | trim -%}"
+    "{{ '" + SPECIAL_TOKENS[BOS_ID] + USER + "' + (question.rstrip('?!. ') or question) + '\\n' }}"
     "{{ '" + ASSISTANT.strip() + "' }}"
     "{%- elif message['role'] == 'assistant' -%}"
     "{{ message['content'] + '" + SPECIAL_TOKENS[EOS_ID] + "' }}"
@@ -32,6 +34,7 @@ CHAT_TEMPLATE = (
     "{%- endfor -%}"
 )
 
+_END_MARKS = " ?!.,;:~。、…"  # after full-width forms have become half-width
 _FULL_WIDTH = {0xFF01 + n: 0x21 + n for n in range(94)} | {0x3000: 0x20}
 _CJK = "\u2e80-\u303f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _SPACE_BETWEEN_CJK = re.compile(rf"(?<=[{_CJK}]) (?=[{_CJK}])")
@@ -47,11 +50,13 @@ class Example(NamedTuple):
 def normalise(text: str) -> str:
     """Return one spelling for what reads the same. 统一写法。
 
-    Full-width forms become half-width (`？` -> `?`), white space becomes one space, and spaces
-    between Chinese characters go; `what is RoPE` keeps its spaces.
+    Full-width forms become half-width (`Ａ` -> `A`), white space becomes one space, and spaces
+    between Chinese characters go; `what is RoPE` keeps its spaces. Marks at the end go, too, unless
+    there is nothing else: many ask without, and whether one is there must not decide the answer.
     """
     text = " ".join(text.translate(_FULL_WIDTH).split())
-    return _SPACE_BETWEEN_CJK.sub("", text)
+    text = _SPACE_BETWEEN_CJK.sub("", text)
+    return text.rstrip(_END_MARKS) or text
 
 
 def encode_prompt(tokenizer: Tokenizer, prompt: str) -> list[int]:

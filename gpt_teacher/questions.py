@@ -17,12 +17,13 @@ from gpt_teacher.batches import EpochOrder
 from gpt_teacher.config import Config
 from gpt_teacher.errors import DataError
 from gpt_teacher.loss import IGNORE_INDEX, Batch
-from gpt_teacher.noise import noisy_example, swap_topic
+from gpt_teacher.noise import add_courtesy, noisy_example, swap_topic
 from gpt_teacher.prompt import Example, encode_example, normalise
 from gpt_teacher.text_files import Row, read_rows
 from gpt_teacher.tokenizer import PAD_ID, Tokenizer
 
 SWAPPED_SHARE = 0.16  # of the unknown questions: a taught wording around an unknown topic
+COURTESY_SHARE = 0.05  # of all questions, where there is noise: to the end of the run
 ROW_TOKENS = 96  # of several samples in one row
 LENGTH_STEP = 8  # tokens; finer steps made training slower and its memory twice as large
 QUESTIONS_SHARE = 0.3  # of a run: so long the tokens of questions are learnt, too
@@ -102,7 +103,7 @@ def load_questions(
         if n_tokens > seq_len:
             too_long.append((row.line, n_tokens))
             continue
-        unknown |= dict.fromkeys(tokenizer.unknown_characters(row.prompt + row.completion))
+        unknown |= dict.fromkeys(tokenizer.unknown_characters(prompt + row.completion))
         rows.append(row)
     if not rows:
         raise DataError(
@@ -158,7 +159,7 @@ class QuestionBatches:
         self._swappable = [
             i for i, row in enumerate(taught) if row.topic and row.topic in row.prompt
         ]
-        self._taught_prompts = {row.prompt for row in taught}
+        self._taught_prompts = {normalise(row.prompt) for row in taught}
         seed = config.training.seed
         self._taught_order = EpochOrder(len(taught), seed, [row.completion for row in taught])
         self._unknown_order = EpochOrder(len(unknown), f"{seed} unknown")
@@ -191,11 +192,15 @@ class QuestionBatches:
 
     def _noisy_sample(self, index: int, noise: float, source: random.Random) -> Example:
         example, row = self._examples[index], self._rows[index]
+        changed = row
         if index >= self._n_taught and source.random() < SWAPPED_SHARE:
-            swapped = self._swapped(row, source)
-            encoded = encode_example(self._tokenizer, swapped.prompt, swapped.completion)
+            changed = self._swapped(row, source)
+        if self._data.noise and source.random() < COURTESY_SHARE:
+            changed = changed._replace(prompt=add_courtesy(changed.prompt, source))
+        if changed is not row:
+            encoded = encode_example(self._tokenizer, changed.prompt, changed.completion)
             if len(encoded.ids) - 1 <= self._seq_len:
-                row, example = swapped, encoded
+                row, example = changed, encoded
         if source.random() >= noise:
             return example
         other = source.choice(self._rows)
@@ -208,7 +213,8 @@ class QuestionBatches:
             return unknown
         taught = self._rows[source.choice(self._swappable)]
         prompt = swap_topic(taught.prompt, taught.topic, unknown.topic, source)
-        return unknown if prompt in self._taught_prompts else unknown._replace(prompt=prompt)
+        is_taught = normalise(prompt) in self._taught_prompts
+        return unknown if is_taught else unknown._replace(prompt=prompt)
 
     def _index(self, position: int) -> int:
         """Return which row comes at a position of the stream. 第几题。"""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from gpt_teacher import Pretrained, open_origin
 from gpt_teacher.config import SamplingConfig
+from gpt_teacher.prompt import normalise
 from gpt_teacher.sampler import answer, continue_text
 from scripts import model_options, sampling_options
 from scripts.answer_file import answer_file
@@ -62,7 +63,8 @@ def answer_one(
         print(
             "this model learnt plain text (续写模型): give --raw to continue one", file=sys.stderr
         )
-    unknown = teacher.tokenizer.unknown_characters(question)
+    asked = question if arguments.raw else normalise(question)
+    unknown = teacher.tokenizer.unknown_characters(asked)
     if unknown:
         print(f"unknown to the tokenizer: {''.join(unknown)}", file=sys.stderr)
     print(LABEL if arguments.show_label else "", end="")

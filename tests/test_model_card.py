@@ -362,7 +362,7 @@ def test_the_example_code_runs_and_prints_the_stated_answer(
     assert weights == str(tiny_facts.parameters)
     assert f"# {tiny_facts.parameters:,}" in blocks[0]
     assert transformers == QUESTIONS["什么是密度?"] == answer.text
-    assert '"content": "什么是密度?"' in blocks[1]
+    assert '"content": "什么是密度"' in blocks[1]
     assert f"# {transformers}" in blocks[1]
     assert project == f"{answer} {answer.min_probability} False"
     assert quantized == ""

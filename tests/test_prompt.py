@@ -60,14 +60,15 @@ def char() -> Tokenizer:
 
 
 def test_a_prompt_is_spelt_to_the_id(char: Tokenizer) -> None:
-    # <bos> 用 户 : 问 ? \n 助 手 :
-    assert encode_prompt(char, "问?") == [0, 10, 8, 4, 12, 6, 5, 7, 9, 4]
+    # <bos> 用 户 : 问 ? 问 \n 助 手 :
+    assert encode_prompt(char, "问?问") == [0, 10, 8, 4, 12, 6, 12, 5, 7, 9, 4]
+    assert encode_prompt(char, "问?") == [0, 10, 8, 4, 12, 5, 7, 9, 4]  # no mark at the end
     assert encode_prompt(char, "") == [0, 10, 8, 4, 5, 7, 9, 4]
 
 
 def test_an_example_is_spelt_to_the_id(char: Tokenizer) -> None:
-    example = encode_example(char, "　问？\n", "答问")
-    assert example.ids == [0, 10, 8, 4, 12, 6, 5, 7, 9, 4, 11, 12, 1]
+    example = encode_example(char, "　？问\n", "答问")
+    assert example.ids == [0, 10, 8, 4, 6, 12, 5, 7, 9, 4, 11, 12, 1]
     assert example.n_prompt == 10
     assert example.ids[example.n_prompt :] == [11, 12, EOS_ID]
 
@@ -85,8 +86,8 @@ def test_training_and_asking_show_the_model_the_same_ids(bpe: Tokenizer, questio
 
 def test_no_token_straddles_the_border_of_question_and_answer(bpe: Tokenizer) -> None:
     """`:。` is one token of this tokenizer: encoded in one go, the prompt would end in it."""
-    whole = bpe.encode("用户:什么是密度?\n助手:。密度")
-    example = encode_example(bpe, "什么是密度?", "。密度")
+    whole = bpe.encode("用户:什么是密度\n助手:。密度")
+    example = encode_example(bpe, "什么是密度", "。密度")
     assert bpe.decode(whole) == bpe.decode(example.ids)
     assert whole != example.ids[1:-1]
     assert bpe.decode(example.ids[: example.n_prompt]).endswith("助手:")
@@ -129,17 +130,21 @@ def test_the_pieces_of_a_question_are_tokenized_apart(bpe: Tokenizer) -> None:
     [
         ("", ""),
         ("魑魅，hello world 🙂", "魑魅,hello world 🙂"),
-        ("ＡＢＣ　，", "ABC ,"),
+        ("ＡＢＣ　，Ｄ", "ABC ,D"),
         ("\r\n\t", ""),
-        ("什么是RoPE？", "什么是RoPE?"),
-        ("什么是 注意力　机制 ？", "什么是注意力机制 ?"),
+        ("什么是RoPE？", "什么是RoPE"),
+        ("什么是 注意力　机制 ？！ ", "什么是注意力机制"),
+        ("是么？真的…… 。。.", "是么?真的"),  # marks at the end only
+        ("C++、C#和3.5.", "C++、C#和3.5"),
+        ("（这样？）", "(这样?)"),
+        ("？ ！", "? !"),  # there is nothing else
         ("中 中 中", "中中中"),
         ("what  is\r\n\tRoPE ", "what is RoPE"),
         ("解释 RoPE 的作用", "解释 RoPE 的作用"),
-        ("１＋２＝？", "1+2=?"),
-        ("！～", "!~"),  # the first and the last of the full-width forms
+        ("１＋２＝？", "1+2="),
+        ("！～a", "!~a"),  # the first and the last of the full-width forms
         ("｟￥｠", "｟￥｠"),  # beyond them
-        ("《 红楼梦 》。 好", "《红楼梦》。好"),
+        ("《 红楼梦 》。 好。", "《红楼梦》。好"),
         ("カタ カナ", "カタカナ"),
         ("한국 사람", "한국 사람"),
         ("\u3000\u00a0\u2003x\u2028", "x"),
@@ -158,10 +163,10 @@ def test_normalising_twice_changes_nothing_more() -> None:
         text = "".join(source.choices(alphabet, k=12))
         once = normalise(text)
         assert normalise(once) == once
-        # Only white space goes; each other character stays, wide or narrow.
-        assert [c for c in once if not c.isspace()] == [
-            {"，": ",", "Ａ": "A", "１": "1", "？": "?"}.get(c, c) for c in text if not c.isspace()
-        ]
+        # Only white space and marks at the end go; each other character stays, wide or narrow.
+        narrow = {"，": ",", "Ａ": "A", "１": "1", "？": "?"}
+        kept = "".join(narrow.get(c, c) for c in text if not c.isspace())
+        assert "".join(once.split()) == (kept.rstrip(",?。") or kept)
 
 
 @pytest.mark.parametrize(
@@ -170,6 +175,7 @@ def test_normalising_twice_changes_nothing_more() -> None:
         ("什么是注意力机制?", "什么是注意力机制？"),
         ("什么是注意力机制?", " 什么是 注意力机制? \n"),
         ("what is ＲｏＰＥ？", "what is RoPE?"),
+        ("什么是注意力机制", "什么是注意力机制？？"),
     ],
 )
 def test_two_spellings_of_one_question_are_the_same_ids(
@@ -228,13 +234,22 @@ def _assistant(text: str) -> dict[str, str]:
 
 
 def test_the_template_writes_the_format() -> None:
-    assert _render([_user("什么是密度?")]) == "<bos>用户:什么是密度?\n助手:"
-    assert _render([_user(" \n什么是密度?\t")]) == "<bos>用户:什么是密度?\n助手:"
+    assert _render([_user("什么是密度")]) == "<bos>用户:什么是密度\n助手:"
+    assert _render([_user(" \n什么是密度\t")]) == "<bos>用户:什么是密度\n助手:"
     assert _render([_user("问"), _assistant("答")]) == "<bos>用户:问\n助手:答<eos>"
     assert (
         _render([_user("问"), _assistant("答"), _user("再问")])
         == "<bos>用户:问\n助手:答<eos><bos>用户:再问\n助手:"
     )
+
+
+@pytest.mark.parametrize(
+    "question", ["是么？什么是密度?", "密度？ ", "密度!.", "Ｐ?", "??", " ？", "3.5"]
+)
+def test_the_template_does_without_marks_at_the_end(question: str) -> None:
+    """As normalise() does; but for the rarer full-width forms, which stay."""
+    expected = normalise(question).replace("P", "Ｐ")
+    assert _render([_user(question)]) == f"<bos>用户:{expected}\n助手:"
 
 
 @pytest.mark.parametrize("kind", ["bpe", "char"])

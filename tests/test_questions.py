@@ -35,8 +35,11 @@ from gpt_teacher.errors import DataError
 from gpt_teacher.loss import IGNORE_INDEX, Batch
 from gpt_teacher.noise import (
     CONTEXT_CHARACTERS,
+    GREETINGS,
     LETTER_DROP,
+    THANKS,
     add_context,
+    add_courtesy,
     cut,
     drop_letters,
     noisy_example,
@@ -190,12 +193,12 @@ def test_the_second_answer_of_a_question_counts_once_too(bpe: Tokenizer, tmp_pat
 def test_a_row_that_just_fits_is_used_and_one_token_more_is_not(
     char: Tokenizer, tmp_path: Path
 ) -> None:
-    """The model reads all but the last id. The prompt with its frame is 14 ids, this answer 6."""
+    """The model reads all but the last id. The prompt with its frame is 13 ids, this answer 6."""
     path = _file(tmp_path, [("什么是密度?", "密度是质量"), ("什么是惯性?", "惯性")])
-    assert len(encode_example(char, "什么是密度?", "密度是质量").ids) == 20
-    assert load_questions(path, char, 19).too_long == []
-    questions = load_questions(path, char, 18)
-    assert questions.too_long == [(1, 19)]
+    assert len(encode_example(char, "什么是密度?", "密度是质量").ids) == 19
+    assert load_questions(path, char, 18).too_long == []
+    questions = load_questions(path, char, 17)
+    assert questions.too_long == [(1, 18)]
     assert [row.line for row in questions.rows] == [2]
 
 
@@ -208,7 +211,7 @@ def test_rows_that_are_too_long_are_listed_with_lines_and_never_cut(
     assert [(row.prompt, row.completion) for row in questions.rows] == pairs[:1]
     assert questions.report() == [
         f"{path}: 3 rows, 1 used",
-        f"{path}: 2 rows are longer than model.seq_len: line 2 (74 tokens), line 3 (64 tokens); "
+        f"{path}: 2 rows are longer than model.seq_len: line 2 (73 tokens), line 3 (63 tokens); "
         "these were left out",
     ]
 
@@ -419,16 +422,27 @@ def test_the_length_of_packed_rows_is_rounded_up_within_the_context(char: Tokeni
     assert collate(examples).input_ids.shape == (2, 21)
 
 
-def test_the_noise_fades_to_nothing_at_the_end(bpe: Tokenizer) -> None:
+def test_the_noise_fades_and_at_the_end_there_is_courtesy_only(bpe: Tokenizer) -> None:
     config = _config(training={"batch_size": 200}, data={"noise": 1.0})
     clean = {tuple(encode_example(bpe, row.prompt, row.completion).ids[:-1]) for row in ROWS}
 
-    def share_of_noisy(step: int, max_steps: int) -> float:
+    def noisy(step: int, max_steps: int) -> list[tuple[int, ...]]:
         sequences = _sequences(QuestionBatches(ROWS, [], bpe, config)(step, max_steps))
-        return sum(tuple(ids) not in clean for ids in sequences) / len(sequences)
+        return [ids for ids in sequences if ids not in clean]
+
+    def share_of_noisy(step: int, max_steps: int) -> float:
+        return len(noisy(step, max_steps)) / 200
 
     assert share_of_noisy(0, 100) > 0.5
-    assert share_of_noisy(99, 100) < 0.05
+    late = [ids for step in range(60, 80) for ids in noisy(step, 100)]  # of 4,000 samples
+    assert 130 < len(late) < 270, "a twentieth, five standard deviations either way"
+    for ids in late:
+        question, answer = bpe.decode(list(ids)).removeprefix("用户:").split("\n助手:")
+        (row,) = (row for row in ROWS if normalise(row.prompt) in question)
+        greeting, thanks = question.split(normalise(row.prompt))
+        assert greeting in ("", *GREETINGS)
+        assert thanks in ("", *THANKS)
+        assert answer == row.completion
     assert share_of_noisy(50, 100) < share_of_noisy(0, 100)
 
 
@@ -533,6 +547,17 @@ def test_a_noisy_row_that_no_longer_fits_is_trained_on_as_it_is(char: Tokenizer)
             assert batch.input_ids.shape[1] <= seq_len
             for answer in _answers([batch], char):
                 assert answer in ("度" * 10 + "<eos>", "性" * 10 + "<eos>")
+
+
+def test_courtesy_comes_before_or_after_a_question_or_both() -> None:
+    made = Counter(add_courtesy("什么是　密度？", random.Random(seed)) for seed in range(3000))
+    before = {f"{greeting}什么是密度" for greeting in GREETINGS}
+    after = {f"什么是密度{thanks}" for thanks in THANKS}
+    both = {f"{greeting}什么是密度{thanks}" for greeting in GREETINGS for thanks in THANKS}
+    assert made.keys() == before | after | both
+    for kind in (before, after, both):
+        assert 870 < sum(made[text] for text in kind) < 1130, "a third, five standard deviations"
+    assert all(normalise(text) == text for text in made)
 
 
 def test_a_noisy_example_depends_on_its_source_alone(bpe: Tokenizer) -> None:
@@ -640,23 +665,27 @@ def test_taught_wordings_around_unknown_topics_are_taught_as_refusals(bpe: Token
         n_swapped += sum(q.startswith("什么是") and a == "不知道。" for q, a in of_step.items())
         asked |= of_step
     refused = {question for question, answer in asked.items() if answer == "不知道。"}
-    swapped = refused - {row.prompt for row in UNKNOWN_ROWS}
-    assert {"什么是陀螺仪?", "什么是红烧肉?"} <= swapped
+    swapped = refused - {normalise(row.prompt) for row in UNKNOWN_ROWS}
+    assert {"什么是陀螺仪", "什么是红烧肉"} <= swapped
     assert all(question.startswith("什么是") for question in swapped)
-    assert {row.prompt: row.completion for row in ROWS}.items() <= asked.items()
+    assert {normalise(row.prompt): row.completion for row in ROWS}.items() <= asked.items()
     assert 34 < n_swapped < 84, "of 400 unknown questions a sixth, some of them alike"
 
 
 def test_a_swapped_question_is_never_a_taught_one(bpe: Tokenizer) -> None:
-    """Found here: 惯 of 惯性 and 性 of 酸性 make 惯性, which was then taught with 不知道."""
+    """Found here: 惯 of 惯性 and 性 of 酸性 make 惯性, which was then taught with 不知道.
+
+    Nor one that differs from it by its mark at the end only.
+    """
     names = ("酸性", "惯例", "频道", "效率", "光谱")
     unknown = [Row(f"{name}怎么办?", "不知道。", 1, topic=name) for name in names]
     config = _config(training={"batch_size": 40}, data={"unknown_share": 0.9})
-    batches = QuestionBatches(LABELLED, unknown, bpe, config)
+    marked = [row._replace(prompt=row.prompt.replace("?", "!?")) for row in LABELLED[::2]]
+    batches = QuestionBatches([*marked, *LABELLED[1::2]], unknown, bpe, config)
     learnt = {pair for step in range(50) for pair in _asked(batches(step), bpe).items()}
     refused = {question for question, answer in learnt if answer == "不知道。"}
-    assert not refused & {row.prompt for row in ROWS}
-    assert {f"什么是{name}?" for name in names} <= refused
+    assert not refused & {normalise(row.prompt) for row in ROWS}
+    assert {f"什么是{name}" for name in names} <= refused
 
 
 @pytest.mark.parametrize(
@@ -674,7 +703,7 @@ def test_nothing_is_swapped_where_no_topic_is_known(
     config = _config(training={"batch_size": 40}, data={"unknown_share": 0.5})
     batches = QuestionBatches(taught, unknown, bpe, config)
     asked = {q for step in range(5) for q in _asked(batches(step), bpe)}
-    assert asked == {row.prompt for row in [*taught, *unknown]}
+    assert asked == {normalise(row.prompt) for row in [*taught, *unknown]}
 
 
 def test_a_swapped_question_that_does_not_fit_is_left_as_it_was(char: Tokenizer) -> None:

@@ -20,7 +20,7 @@ from gpt_teacher.sampler import generate
 from gpt_teacher.tokenizer import EOS_ID, PAD_ID, UNK_ID
 
 TEXTS = ["", "魑魅，hello world 🙂", "ＡＢＣ　，", "\r\n\t", " 两 个  空格 ", "a\n\n 'll b"]
-ASKED = [*QUESTIONS, "", "魑魅,hello world 🙂", "ABC ,"]  # as normalise() leaves them
+ASKED = [*QUESTIONS, "", "魑魅,hello world 🙂", "ABC , D"]  # as normalise() leaves them
 
 
 class Opened(NamedTuple):

@@ -141,7 +141,8 @@ CHINESE: Text = {
     "tokens_counts": "连同格式，{characters} 个字符 = {bytes} 个字节，切成 {tokens} 个词元，"
     "其中 {fragments} 个是不完整的字。",
     "tokens_prompt": "模型看到的整段输入",
-    "tokens_prompt_info": "问题放进固定的格式里；<bos> 表示开头。模型从“助手:”后面接着写。",
+    "tokens_prompt_info": "问题先统一写法（全角变半角，句尾的标点去掉），再放进固定的格式里；"
+    "<bos> 表示开头。模型从“助手:”后面接着写。",
     "chain_title": "② 词语接龙：一次只选一个词元",
     "chain_intro": "模型每次只给出一件事：下一个词元是什么，各有多大可能。"
     "点一个词元，接上它，再看下一个。宽条是模型给的概率，"
@@ -480,8 +481,8 @@ ENGLISH: Text = {
     "tokens, "
     "{fragments} of which are no whole characters.",
     "tokens_prompt": "All that the model sees",
-    "tokens_prompt_info": "The question in its fixed frame; <bos> is the beginning. The model goes "
-    "on after 助手:",
+    "tokens_prompt_info": "The question, spelt one way (half-width, no mark at its end), in its "
+    "fixed frame; <bos> is the beginning. The model goes on after 助手:",
     "chain_title": "② Word chain: one token at a time",
     "chain_intro": "The model tells one thing only: how likely each token is to come next. Click a "
     "token to append it, then look at the next one. Wide bar: the model's probability; narrow "
