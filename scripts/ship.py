@@ -30,8 +30,7 @@ Made by the repository's own commands from its own data:
 {table}
 
 Every figure is read from `last/metrics.json`, which the training run wrote. What the four numbers
-mean is in the project's README; `memorised` and `unknown refused` ask 500 questions at most, spread
-evenly.
+mean is in the project's README; `memorised` asks 500 questions at most, spread evenly.
 Unknown questions that are like a taught one are left out, in training and in the exam.
 `last/exam_report.json` is the whole exam, which asks them all; the page shows it.
 """
