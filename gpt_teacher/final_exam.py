@@ -24,7 +24,7 @@ from gpt_teacher.tokenizer import Tokenizer
 
 MAX_TAUGHT = 500  # taught questions asked, spread evenly: the class is waiting
 MAX_UNKNOWN = 1500  # unknown ones, whose answers are short
-MAX_FITTING = 800  # questions of each kind that the threshold is fitted on
+MAX_FITTING = 1500  # questions of each kind that the threshold is fitted on
 Results = dict[str, dict[str, Any]]  # precision -> what was measured, for metrics.json
 
 
