@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from gpt_teacher import SHIPPED, from_pretrained
 from gpt_teacher.config import SamplingConfig
-from gpt_teacher.prompt import encode_prompt
+from gpt_teacher.prompt import encode_prompt, normalise
 from gpt_teacher.sampler import next_token_probabilities
 from gpt_teacher.views.attention_view import attention_value
 from gpt_teacher.views.page import build_page
@@ -59,8 +59,8 @@ def test_a_program_gets_tokens_and_candidates(client: Client) -> None:
     tokenized = client.predict(WATER, api_name="/tokenize")
     ids = encode_prompt(TOKENIZER, WATER)
     assert tokenized["ids"] == ids
-    assert tokenized["prompt"] == f"<bos>用户:{WATER}\n助手:"
-    assert tokenized["counts"] == {"characters": 18, "bytes": 46, "tokens": 24, "fragments": 12}
+    assert tokenized["prompt"] == f"<bos>用户:{normalise(WATER)}\n助手:"
+    assert tokenized["counts"] == {"characters": 17, "bytes": 45, "tokens": 23, "fragments": 12}
     settings = SamplingConfig(temperature=2.0, top_k=5, top_p=0.9)
     chosen = TOKENIZER.encode("蒸")[:2]
     found = client.predict(WATER, chosen, 2.0, 5, 0.9, api_name="/next_token")
@@ -116,9 +116,9 @@ def look(page: Page, question: str) -> None:
 def test_the_question_is_cut_into_tokens_and_fragments(page: Page) -> None:
     tokens, prompt = page.locator("#inside-tokens"), page.locator("#inside-prompt textarea")
     expect(tokens).to_contain_text("用户")
-    expect(prompt).to_have_value(f"<bos>用户:{KNOWN_EXAMPLES[0]}\n助手:")
+    expect(prompt).to_have_value(f"<bos>用户:{normalise(KNOWN_EXAMPLES[0])}\n助手:")
     look(page, WATER)
-    expect(prompt).to_have_value(f"<bos>用户:{WATER}\n助手:")
+    expect(prompt).to_have_value(f"<bos>用户:{normalise(WATER)}\n助手:")
     shown = "".join(tokens.inner_text().split())
     for token_id in TOKENIZER.encode("释蒸"):
         label = "".join(TOKENIZER.label(token_id).split())
@@ -126,7 +126,7 @@ def test_the_question_is_cut_into_tokens_and_fragments(page: Page) -> None:
     assert "⟨E8⟩168" in shown
     assert "\ufffd" not in page.locator("body").inner_text()
     expect(page.locator("#inside-counts textarea")).to_have_value(
-        CHINESE["tokens_counts"].format(characters=18, bytes=46, tokens=24, fragments=12)
+        CHINESE["tokens_counts"].format(characters=17, bytes=45, tokens=23, fragments=12)
     )
 
 
@@ -134,7 +134,7 @@ def test_the_question_is_cut_into_tokens_and_fragments(page: Page) -> None:
 def test_a_question_that_the_model_is_unsure_of_gives_a_real_choice(page: Page) -> None:
     page.get_by_role("button", name=CHINESE["inside_unsure"]).click()
     expect(page.locator("#inside-prompt textarea")).not_to_have_value(
-        f"<bos>用户:{KNOWN_EXAMPLES[0]}\n助手:"
+        f"<bos>用户:{normalise(KNOWN_EXAMPLES[0])}\n助手:"
     )
     ids = encode_prompt(TOKENIZER, box(page).input_value())
     assert next_token_probabilities(TEACHER.model, ids).max() < 0.5

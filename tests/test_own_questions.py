@@ -110,7 +110,8 @@ def test_the_checkpoint_holds_the_threshold_that_its_held_out_questions_ask_for(
     assert threshold == pytest.approx(refitted, abs=1e-3)
     free = [teacher.answer(question, ANYTHING) for question in UNKNOWN_VAL.split()]
     answered = [one.min_probability for one in free if not one.refused]
-    assert threshold == 0 if not answered else threshold > min(answered)
+    # One that catches no answer would cost right ones for nothing.
+    assert threshold == 0 or threshold > min(answered, default=1.0)
 
 
 def test_a_threshold_that_was_asked_for_is_not_fitted(teacher: Pretrained) -> None:
