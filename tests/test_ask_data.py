@@ -247,8 +247,9 @@ def test_on_a_space_a_link_leads_to_the_space() -> None:
 
 def test_a_question_asked_again_is_remembered_with_the_time_it_took(teacher: Pretrained) -> None:
     answerer = Answerer(teacher)
-    first = replies(answerer)
-    assert len(first) > 5
+    first = replies(answerer)  # how many there are depends on the machine's other work
+    assert first[-1].answer.finish_reason == "eos"
+    assert all(first[-1].answer.startswith(timed.answer) for timed in first)
     assert not any(timed.remembered for timed in first)
     again = replies(answerer, "什么是 注意力机制？")  # reads the same
     assert again == [first[-1]._replace(remembered=True)]
