@@ -102,16 +102,19 @@ def test_the_checkpoint_holds_the_threshold_that_its_held_out_questions_ask_for(
     threshold = saved["sampling"]["refuse_below"]
     assert threshold == teacher.config.sampling.refuse_below == teacher.metrics["refuse_below"]
     data = load_training_data(teacher.config, teacher.tokenizer)
-    refitted = fit_refusal(
-        teacher.model,
-        teacher.tokenizer,
-        set_paper(data, teacher.tokenizer, teacher.config.model.seq_len),
-    )
+    paper = set_paper(data, teacher.tokenizer, teacher.config.model.seq_len)
+    refitted = fit_refusal(teacher.model, teacher.tokenizer, paper)
     assert threshold == pytest.approx(refitted, abs=1e-3)
-    free = [teacher.answer(question, ANYTHING) for question in UNKNOWN_VAL.split()]
-    answered = [one.min_probability for one in free if not one.refused]
-    # One that catches no answer would cost right ones for nothing.
-    assert threshold == 0 or threshold > min(answered, default=1.0)
+    known = [(teacher.answer(row.prompt, ANYTHING), row.completion) for row in paper.fit_known]
+    right = [given.min_probability for given, expected in known if given == expected]
+    unknown = [teacher.answer(question, ANYTHING) for question in UNKNOWN_VAL.split()]
+    answered = [given.min_probability for given in unknown if not given.refused]
+
+    def good(limit: float) -> float:
+        n_kept, n_caught = (sum(p >= limit for p in right), sum(p < limit for p in answered))
+        return 0.65 * n_kept / len(known) + 0.35 * n_caught / len(unknown)
+
+    assert all(good(n / 1000) <= good(threshold) + 1e-9 for n in range(1001))
 
 
 def test_a_threshold_that_was_asked_for_is_not_fitted(teacher: Pretrained) -> None:
