@@ -18,6 +18,7 @@ from gpt_teacher.errors import GPTTeacherError
 from gpt_teacher.hub.publish_run import publish_run
 from gpt_teacher.training_files import RunFiles
 from gpt_teacher.training_jobs import TrainingJobs
+from gpt_teacher.views.hub_chinese import in_chinese
 from gpt_teacher.views.quick_gradio import gr
 from gpt_teacher.views.text import Text
 
@@ -51,7 +52,8 @@ def publish_own(files: RunFiles, name: str, private: bool, token: str | None, te
     try:
         published = publish_run(files, name[:MAX_NAME], private, token, lambda _: None)
     except GPTTeacherError as error:
-        return text["own_push_failed"].format(reason=error)
+        reason = in_chinese(str(error)) if text["language"] == "zh" else error
+        return text["own_push_failed"].format(reason=reason)
     what = "own_pushed" if published.changed else "own_pushed_before"
     return text[what].format(address=published.address, commit=published.commit[:7])
 
