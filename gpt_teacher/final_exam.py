@@ -23,8 +23,8 @@ from gpt_teacher.text_files import Row
 from gpt_teacher.tokenizer import Tokenizer
 
 MAX_TAUGHT = 500  # taught questions asked, spread evenly: the class is waiting
-MAX_UNKNOWN = 1500  # unknown ones, whose answers are short
-MAX_FITTING = 1500  # questions of each kind that the threshold is fitted on
+MAX_UNKNOWN = 2000  # unknown ones, whose answers are short
+MAX_FITTING = 2000  # questions of each kind that the threshold is fitted on
 Results = dict[str, dict[str, Any]]  # precision -> what was measured, for metrics.json
 
 
