@@ -22,7 +22,7 @@ from gpt_teacher.prompt import Example, encode_example, normalise
 from gpt_teacher.text_files import Row, read_rows
 from gpt_teacher.tokenizer import PAD_ID, Tokenizer
 
-SWAPPED_SHARE = 0.16  # of the unknown questions: a taught wording around an unknown topic
+SWAPPED_SHARE = 0.1  # of the unknown questions: a taught wording around an unknown topic
 COURTESY_SHARE = 0.05  # of all questions, where there is noise: to the end of the run
 ROW_TOKENS = 96  # of several samples in one row
 LENGTH_STEP = 8  # tokens; finer steps made training slower and its memory twice as large
