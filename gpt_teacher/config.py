@@ -133,7 +133,7 @@ class DataConfig(Section):
     unknown_path: str | None = (
         None  # questions to be answered with 不知道, taught along with train_path
     )
-    unknown_share: float = 0.35  # of the training samples, if there are unknown questions
+    unknown_share: float = 0.33  # of the training samples, if there are unknown questions
     test_path: str | None = None  # other wordings again, for the exam at the end
     unknown_val_path: str | None = None  # other unknown questions; the refusal is fitted on them
     unknown_test_path: str | None = None  # and others again, for the exam at the end

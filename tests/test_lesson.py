@@ -47,7 +47,7 @@ RESULTS = {
     "wrong": "wrong",
     "refused": "refused",
 }
-UNSURE = "河水一出山口就摊成扇子形，这种地形是什么"
+UNSURE = "人口密度"
 COMPOSER = "莫扎特几岁开始写曲子?"
 TABS = ("replay", "ask", "inside", "train", "report")
 A4_WIDTH, A4_HEIGHT, LINE_HEIGHT = 718, 1046, 24  # pixels
@@ -206,7 +206,7 @@ def test_the_model_is_as_sure_as_the_lesson_says(teacher: Pretrained) -> None:
     on, off = SamplingConfig(), SamplingConfig(refusal=False)
     assert teacher.answer("贝加尔湖最深处多少米？", on).finish_reason == "eos"
     assert teacher.answer(UNSURE, on).finish_reason == "unsure"
-    known = "老师问杠杆怎样才能平衡，应该怎么回答？"
+    known = "电源短路是指电流怎么走?"
     assert teacher.answer(known, on).finish_reason == "unsure"
     assert teacher.answer("郑和的宝船有多长", on).min_probability > 0.8
     for question in (COMPOSER, "贝加尔湖最深处多少米？", UNSURE):
@@ -246,7 +246,7 @@ def test_the_replay_shows_what_the_lesson_says(language: Language, film: dict[st
         said = re.split("[：:]", given, maxsplit=1)[1].strip()
         assert said.startswith(answer.rstrip("…"))
         assert said == answer or answer.endswith("……")
-    assert film[language]["first_right"][0] == 500
+    assert film[language]["first_right"][0] == 800
     assert None not in film[language]["first_right"], "all are right in the end"
 
 
@@ -321,8 +321,8 @@ def test_the_solution_on_refusal(language: Language, teacher: Pretrained) -> Non
 def test_the_solution_on_guessing(language: Language, film: dict[str, Film]) -> None:
     text = solution(language, 4)
     assert f"{math.log(824):.2f}" in text
-    assert f"{math.exp(1.35):.2f}" in text
-    assert 1.35 in [round(loss, 2) for _, loss in film["zh"]["val"]], "a loss of the replay"
+    assert f"{math.exp(1.47):.2f}" in text
+    assert 1.47 in [round(loss, 2) for _, loss in film["zh"]["val"]], "a loss of the replay"
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

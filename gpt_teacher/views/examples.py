@@ -13,7 +13,7 @@ from gpt_teacher.text_files import Row, read_rows
 from gpt_teacher.views.text import KNOWN_EXAMPLES, REWORDED_EXAMPLES, UNKNOWN_EXAMPLES
 
 N_EXAMPLES = 4  # of each kind
-N_LOOKED_AT = 120  # held-out questions, in one batch when one is first asked for
+N_LOOKED_AT = 500  # held-out questions, all at once when one is first asked for
 MAX_EXAMPLE_CHARACTERS = 24  # a button on a phone holds so many
 
 
