@@ -11,7 +11,7 @@ import bisect
 from itertools import pairwise
 from typing import NamedTuple
 
-UNKNOWN_SHARE = 0.33  # of the questions that a class asks, as of those that the model is taught
+UNKNOWN_SHARE = 0.3  # of the questions that a class asks; the others are taught ones
 
 
 class Point(NamedTuple):
