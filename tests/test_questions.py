@@ -669,7 +669,7 @@ def test_taught_wordings_around_unknown_topics_are_taught_as_refusals(bpe: Token
     assert {"什么是陀螺仪", "什么是红烧肉"} <= swapped
     assert all(question.startswith("什么是") for question in swapped)
     assert {normalise(row.prompt): row.completion for row in ROWS}.items() <= asked.items()
-    assert 34 < n_swapped < 84, "of 400 unknown questions a sixth, some of them alike"
+    assert 21 < n_swapped < 53, "of 400 unknown questions a tenth, some of them alike"
 
 
 def test_a_swapped_question_is_never_a_taught_one(bpe: Tokenizer) -> None:
