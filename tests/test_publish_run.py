@@ -224,6 +224,7 @@ def test_what_else_may_be_in_the_way(
         said.append(why_not(files))
     for reason, one in zip(OTHERS, said, strict=True):
         assert reason in one
+    assert CHINESE["own_push_private"] in said[1], "it names what is on the page"
 
 
 def test_every_sentence_is_one_that_a_failure_says() -> None:

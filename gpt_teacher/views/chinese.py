@@ -117,11 +117,13 @@ def _part(part: str) -> str:
         for name, said in (("line", "第 {} 行"), ("column", "第 {} 个字符"))
         if place[name]
     )
-    return f"{where}：{_sentence(rest)}" if where else _sentence(rest)
+    sentence = translated(rest, SENTENCES)
+    return f"{where}：{sentence}" if where else sentence
 
 
-def _sentence(sentence: str) -> str:
-    for pattern, chinese in SENTENCES:
+def translated(sentence: str, sentences: list[tuple[re.Pattern[str], str]]) -> str:
+    """Return a sentence as the first pattern that its beginning fits says it. 按句型翻译。"""
+    for pattern, chinese in sentences:
         if found := pattern.match(sentence):
             return chinese.format(*found.groups())
     return sentence

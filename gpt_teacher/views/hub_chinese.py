@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import re
 
+from gpt_teacher.views.chinese import translated
+
 LOG_IN = "请重新登录（本机：在终端运行 hf auth login；Space：用上面的登录按钮），再发布一次"
 SENTENCES = [
-    (re.compile(pattern), chinese)
+    (re.compile(f".*?{pattern}"), chinese)  # behind what was being done
     for pattern, chinese in (
         # ---- the name and the account
         (
-            r"^(.+) is not the name of a repository;",
+            r"(.+) is not the name of a repository;",
             "{0} 不能做仓库名：请用英文字母、数字和 - _ .，例如 gpt-teacher-demo",
         ),
         (
-            r"^(\S+) is not yours: you may publish as (.+); use",
+            r"(\S+) is not yours: you may publish as (.+); use",
             "不能发布到 {0} 名下，你的账号是 {1}：仓库名前面不用写账号",
         ),
         (
-            r"^(\S+) is public already; .* (\S+/settings),",
-            "{0} 早已公开：请在 {1} 改成私有，或者不勾选私有",
+            r"(\S+) is public already; .* (\S+/settings),",
+            "{0} 早已公开：请在 {1} 改成私有，或者不勾选“只有我能看到”",
         ),
         (r"no token on this machine;", f"还没有登录 Hub：{LOG_IN}"),
         (r"does not accept the token", f"Hub 不认这次登录，可能已经过期：{LOG_IN}"),
@@ -50,7 +52,7 @@ SENTENCES = [
         (r"the Hub has a fault \(HTTP (\d+)\)", "Hub 出了故障（HTTP {0}）：过一会儿再发布一次"),
         (r"uploading a file has expired", "上传的地址过期了：再发布一次就好"),
         (r"no such repository, or it is private", "仓库中途不见了，或者无权查看：再发布一次"),
-        (r"^(\S+) has changed meanwhile:", "{0} 刚被别人改过，没有覆盖它：请看一看，再发布一次"),
+        (r"(\S+) has changed meanwhile:", "{0} 刚被别人改过，没有覆盖它：请看一看，再发布一次"),
         (r"the Hub answers HTTP (\d+)", "Hub 回答 HTTP {0}：再发布一次，还不行就换个仓库名"),
         # ---- this machine
         (r"cannot write (.+?): ", "{0} 写不进去：请腾出磁盘空间，再发布一次"),
@@ -60,7 +62,4 @@ SENTENCES = [
 
 def in_chinese(message: str) -> str:
     """Return why publishing failed, in Chinese. 译成中文。"""
-    for pattern, chinese in SENTENCES:
-        if found := pattern.search(message):
-            return chinese.format(*found.groups())
-    return message
+    return translated(message, SENTENCES)
