@@ -10,7 +10,7 @@ import re
 
 from gpt_teacher.views.chinese import translated
 
-LOG_IN = "请重新登录（本机：在终端运行 hf auth login；Space：用上面的登录按钮），再发布一次"
+LOG_IN = "登录（本机：在终端运行 hf auth login；Space：用上面的登录按钮），再发布一次"
 SENTENCES = [
     (re.compile(f".*?{pattern}"), chinese)  # behind what was being done
     for pattern, chinese in (
@@ -27,8 +27,8 @@ SENTENCES = [
             r"(\S+) is public already; .* (\S+/settings),",
             "{0} 早已公开：请在 {1} 改成私有，或者不勾选“只有我能看到”",
         ),
-        (r"no token on this machine;", f"还没有登录 Hub：{LOG_IN}"),
-        (r"does not accept the token", f"Hub 不认这次登录，可能已经过期：{LOG_IN}"),
+        (r"no token on this machine;", f"还没有登录 Hub：请先{LOG_IN}"),
+        (r"does not accept the token", f"Hub 不认这次登录，可能已经过期：请重新{LOG_IN}"),
         (
             r"the token (?:of \S+ )?may only read",
             "这个令牌只能读：请在 Hub 的设置页新建一个可写（write）的令牌，再登录",
