@@ -145,8 +145,7 @@ class TrainingRun:
             "fingerprints": self.fingerprints(),
         }
         tensors = {f"model.{name}": t.cpu() for name, t in self.model.state_dict().items()}
-        tensors |= optimizer_tensors(self.optimizer) | {"random": torch.get_rng_state()}
-        save_state(state_file(self.save_dir), tensors, state)
+        save_state(state_file(self.save_dir), tensors | optimizer_tensors(self.optimizer), state)
 
     def save_folder(self, name: str, tensors: dict[str, Tensor], metrics: dict[str, Any]) -> None:
         """Write one checkpoint folder; a new run keeps the one that it finds. 写检查点文件夹。"""
@@ -176,7 +175,6 @@ class TrainingRun:
         weights = {n[6:]: t for n, t in tensors.items() if n.startswith("model.")}
         load_weights(self.model, weights, source)
         load_optimizer(self.optimizer, tensors)
-        torch.set_rng_state(tensors["random"])
         self.first_loss, self.last_loss = state["first_loss"], state.get("last_loss")
         if rewind_log:
             self.log.rewind(self.progress.step)

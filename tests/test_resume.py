@@ -86,7 +86,7 @@ def history(log: TrainingLog) -> tuple[list[tuple[float, ...]], list[object]]:
 
 
 def assert_same_run(save_dir: Path, other: Path) -> None:
-    """Weights, optimizer and random state to the bit, and each step once in the log."""
+    """Weights and optimizer to the bit, and each step once in the log."""
     assert weights(save_dir) == weights(other)
     states = [load_state(f / "resume" / "state.safetensors")[0] for f in (save_dir, other)]
     assert states[0].keys() == states[1].keys()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 import torch
@@ -221,6 +221,33 @@ def test_a_run_that_goes_on_takes_up_the_steps_where_they_were() -> None:
     assert [step.learning_rate for step in course.steps] == [
         learning_rate(n, 10, course.config) for n in (6, 7, 8, 9)
     ]
+
+
+def test_what_an_update_drops_is_its_own_whatever_was_random_before() -> None:
+    """So a run that goes on drops what it would have dropped, on a device whose state is lost."""
+
+    seeds: list[int] = []
+
+    def noting(model: GPT, batch: Batch) -> LossSum:
+        seeds.append(torch.initial_seed())
+        return next_token_loss(model, batch)
+
+    def losses(salt: int) -> list[float]:
+        model = a_model()
+        model.config = replace(model.config, dropout=0.5)
+        for module in model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.5
+        torch.manual_seed(salt)
+        course = Course(model=model, objective=noting)
+        course.run(max_steps=6)
+        return [step.loss_nats for step in course.steps]
+
+    assert losses(salt=1) == losses(salt=2)
+    assert len(set(seeds)) == 6
+    plain = Course()
+    plain.run(max_steps=6)
+    assert losses(salt=1)[0] != pytest.approx(plain.steps[0].loss_nats, rel=1e-3)
 
 
 def test_the_optimizer_uses_the_learning_rate_of_the_schedule() -> None:
