@@ -295,11 +295,14 @@ def parse_config(text: str, source: str, overrides: list[str] | None = None) -> 
     for override in overrides or []:
         _apply_override(override, values, places, problems)
     set_by_hand = {key for key, place in places.items() if place.startswith("--set")}
+    data = values.get("data", {})
     if "data.train_path" in set_by_hand:
         for key in ("val_path", "test_path"):
             if f"data.{key}" not in set_by_hand:
                 # The file's val_path belongs to the file's train_path, not to the user's own data.
-                values["data"][key] = None
+                data[key] = None
+    elif data.get("train_path", DataConfig.train_path) != DataConfig.train_path:
+        data.setdefault("val_path", None)  # nor does the default one belong to another train_path
     sections: dict[str, Any] = {}
     for name, given in values.items():
         if name not in SECTIONS:

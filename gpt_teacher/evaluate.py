@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 
@@ -52,9 +53,13 @@ def validation_loss(model: GPT, batches: list[Batch], objective: Objective) -> f
 
 
 def take_exam(model: GPT, tokenizer: Tokenizer, rows: list[Row]) -> list[Reply]:
-    """Ask every row's question, greedily and without a threshold. 考试：逐题提问。"""
+    """Ask every row's question, greedily and without a threshold. 考试：逐题提问。
+
+    An answer may be as long as the context.
+    """
+    settings = replace(GREEDY, max_new_tokens=model.config.seq_len)
     with evaluating(model):
-        given = answers(model, tokenizer, [row.prompt for row in rows], GREEDY)
+        given = answers(model, tokenizer, [row.prompt for row in rows], settings)
     return [Reply(row, one.text, one.min_probability) for row, one in zip(rows, given, strict=True)]
 
 

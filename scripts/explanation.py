@@ -18,6 +18,11 @@ def explanation(answer: Answer, settings: SamplingConfig, nearest: Nearest | Non
             f"refused: too unsure, below {settings.refuse_below:.0%}; "
             f"see what it would have said: --no-refusal"
         )
+    elif answer.finish_reason == "length":
+        lines.append(
+            f"cut short: it was still going on after {answer.n_tokens} tokens; let it go on with "
+            f"--max-new-tokens, up to the end of the context (model.seq_len)"
+        )
     elif answer.refused:
         lines.append("refused: it was taught to, for questions like this one")
     if nearest is not None:

@@ -247,6 +247,14 @@ def test_a_refusal_says_whether_it_was_taught_or_too_unsure(ask: Callable[..., F
     assert "refused" not in said.stderr
 
 
+def test_an_answer_that_is_cut_short_says_so(ask: Callable[..., Finished]) -> None:
+    cut = ask(QUESTION, "--max-new-tokens", "3")
+    assert cut.stdout != ANSWER + "\n"
+    assert "cut short: it was still going on after 3 tokens; let it go on with --max-new" in (
+        cut.stderr
+    )
+
+
 def test_a_question_like_no_other_is_told_no_taught_one(ask: Callable[..., Finished]) -> None:
     ended = ask("zzz")
     assert (ended.code, ended.stderr.count("sure: ")) == (0, 1)

@@ -401,6 +401,10 @@ def test_the_validation_file_of_the_config_does_not_judge_the_users_own_training
     # A file that names its training text alone is the original's form: the default stays.
     text = "data: {train_path: data/train.jsonl}"
     assert parse_config(text, "mine.yaml").data.val_path == DataConfig().val_path
+    own = "data: {train_path: own.jsonl, format: lm}"
+    assert parse_config(own, "mine.yaml").data.val_path is None
+    overrides = ["data.val_path=own_val.jsonl"]
+    assert parse_config(own, "mine.yaml", overrides).data.val_path == "own_val.jsonl"
 
 
 @pytest.mark.parametrize("text", [text for text in TEXTS if text])

@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import QUESTIONS, VALIDATION, Silent, TinyRun
 
-from gpt_teacher import Pretrained, from_pretrained
+from gpt_teacher import Pretrained, evaluate, from_pretrained
 from gpt_teacher.config import Config, SamplingConfig
 from gpt_teacher.data import SPLITS, TrainingData, load_training_data
 from gpt_teacher.errors import PromptError
@@ -70,6 +70,15 @@ def test_an_exam_ignores_the_threshold_of_the_checkpoint(trained: Pretrained) ->
     """What it would say is asked; what is withheld follows from the probabilities."""
     assert trained.config.sampling.refuse_below is not None
     assert take_exam(trained.model, trained.tokenizer, ROWS)[0].text == ROWS[0].completion
+
+
+def test_an_exam_lets_an_answer_go_on_to_the_end_of_the_context(
+    trained: Pretrained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers longer than the default of the sampling settings never counted as right."""
+    monkeypatch.setattr(evaluate, "GREEDY", SamplingConfig(max_new_tokens=2))
+    replies = take_exam(trained.model, trained.tokenizer, ROWS)
+    assert all(one.right(0.0) for one in replies)
 
 
 def test_an_exam_without_questions_has_no_replies(trained: Pretrained) -> None:
