@@ -26,10 +26,14 @@ def replace_file(path: Path, content: bytes) -> None:
 def replace_folder(folder: Path, files: dict[str, bytes], previous: Path | None = None) -> None:
     """Put a folder of these files in the place of another, or change nothing. 整体替换文件夹。
 
-    With `previous`, the folder that was there is kept under that name. Raises OSError.
+    With `previous`, a copy of the folder that was there is kept under that name, made before
+    anything changes. Raises OSError.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     finish_swap(folder)
+    if previous is not None and folder.exists():
+        files_before = {f.relative_to(folder): f for f in folder.rglob("*") if f.is_file()}
+        replace_folder(previous, {n.as_posix(): f.read_bytes() for n, f in files_before.items()})
     new, old = _beside(folder, "new"), _beside(folder, "old")
     shutil.rmtree(new, ignore_errors=True)
     try:
@@ -43,10 +47,6 @@ def replace_folder(folder: Path, files: dict[str, bytes], previous: Path | None 
         raise
     _swap(folder, new, old)
     _sync_folder(folder.parent)
-    if previous is not None and old.exists():
-        shutil.rmtree(previous, ignore_errors=True)
-        previous.parent.mkdir(parents=True, exist_ok=True)
-        old.rename(previous)
     shutil.rmtree(old, ignore_errors=True)
 
 

@@ -26,9 +26,11 @@ ENCODED_TOGETHER = 1 << 20  # characters encoded in one call, cut at a line end
 def encoded_text(path: Path, tokenizer: Tokenizer, cache_dir: Path) -> Tensor:
     """Return the ids of a text file (N,), memory-mapped from a cached file. 编码好的全文。
 
-    The cache is named by the contents of the file and the tokenizer, so it is never stale.
+    The cache is named by the contents of the file, its kind, and the tokenizer, so it is never
+    stale.
     """
-    key = hashlib.sha256((file_sha256(path) + tokenizer.fingerprint).encode()).hexdigest()[:16]
+    made_of = file_sha256(path) + path.suffix.lower() + tokenizer.fingerprint
+    key = hashlib.sha256(made_of.encode()).hexdigest()[:16]
     cached = cache_dir / f"{path.stem}-{key}.int32"
     if not cached.exists():
         temporary = cached.with_suffix(f".{os.getpid()}.tmp")  # several may begin at once
@@ -37,6 +39,8 @@ def encoded_text(path: Path, tokenizer: Tokenizer, cache_dir: Path) -> Tensor:
             with temporary.open("wb") as file:
                 for ids in _encode_pieces(path, tokenizer):
                     file.write(array("i", ids).tobytes())
+                file.flush()
+                os.fsync(file.fileno())
             temporary.replace(cached)
         except OSError as error:
             with suppress(OSError):

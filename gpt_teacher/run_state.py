@@ -124,9 +124,9 @@ def set_aside(save_dir: Path, say: Callable[[str], None]) -> None:
     step, max_steps = progress["step"], progress["max_steps"]
     if step < max_steps:
         say(
-            f"the unfinished run in {save_dir} (step {step} of {max_steps}) was "
-            f"moved to {kept.parent}; to go on with it, stop now, move {kept} back to {resume} "
-            f"and run: {resume_command(save_dir)}"
+            f"the unfinished run in {save_dir} (step {step} of {max_steps}) was moved to "
+            f"{kept.parent}; to go on with it, stop now, delete {resume}, move {kept} there and "
+            f"run: {resume_command(save_dir)}"
         )
 
 

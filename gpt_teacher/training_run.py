@@ -275,11 +275,6 @@ def _train(
     team: Team,
 ) -> Result:
     """Train a run that has begun, to its end or until told to stop. 训练与考试。"""
-    if run.progress.finished and run.exam_taken:
-        raise CheckpointError(
-            f"this run is finished at step {run.progress.step}; to train longer: "
-            f"{resume_command(run.save_dir, 2 * run.progress.step)}"
-        )
     seconds = None
     if minutes is not None:
         exam = exam_seconds(run.model, run.tokenizer, run.data)
@@ -301,9 +296,10 @@ def _train(
         seconds,
         team=team,
     )
-    table: list[str] = run.finish() if run.progress.finished and team.leads else []
+    finished = run.progress.finished and not should_stop()  # told so in the last update: no exam
+    table: list[str] = run.finish() if finished and team.leads else []
     last = run.save_dir / "last"
-    return Result(last, run.progress.finished, run.progress, table, run.data.is_text)
+    return Result(last, finished, run.progress, table, run.data.is_text)
 
 
 def _prepare(
@@ -367,8 +363,14 @@ def _begin(run: TrainingRun, resume: bool, max_steps: int | None, team: Team) ->
     if resume:
         tensors, state = load_state(state_file(run.save_dir))
         run.progress = Progress(**state["progress"])
-        run.progress.max_steps = max_steps or run.progress.max_steps
+        if max_steps is not None:  # and however many evaluations were worse, it shall go on
+            run.progress.max_steps, run.progress.n_worse = max_steps, 0
         run.exam_taken = state.get("exam_taken", False) and run.progress.finished
+        if run.exam_taken:
+            raise CheckpointError(
+                f"this run is finished at step {run.progress.step}; to train longer: "
+                f"{resume_command(run.save_dir, 2 * run.progress.step)}"
+            )
         run.restore(tensors, state, rewind_log=team.leads)
         run.listener.say(f"going on from step {run.progress.step} of {run.progress.max_steps}")
     elif team.leads:

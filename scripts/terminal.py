@@ -24,6 +24,9 @@ class Terminal:
         if self._stop:
             raise KeyboardInterrupt
         self._stop = True
+        if self.bar.n == self.bar.total:
+            self.say("the run is saved; its exam goes on (Ctrl+C again: leave; --resume takes it)")
+            return
         self.say("stopping after this update; the run will be saved (Ctrl+C again: leave at once)")
 
     def should_stop(self) -> bool:

@@ -144,6 +144,17 @@ def test_a_text_is_encoded_once_and_then_read_from_the_cache(
     assert torch.equal(encoded_text(_file(tmp_path / "copy", NOVEL), char, cache), first)
 
 
+def test_a_file_of_another_kind_with_the_same_contents_never_gets_an_old_cache(
+    char: Tokenizer, tmp_path: Path
+) -> None:
+    """JSONL by the name novel.txt is plain text; renamed, it is not any more."""
+    cache, lines = tmp_path / "cache", json.dumps({"text": NOVEL}, ensure_ascii=False) + "\n"
+    as_text = encoded_text(_file(tmp_path, lines, "novel.txt"), char, cache)
+    as_rows = encoded_text(_file(tmp_path, lines, "novel.jsonl"), char, cache)
+    assert as_rows.tolist() == [*char.encode(NOVEL), EOS_ID]
+    assert len(as_text) > len(as_rows)
+
+
 def test_another_text_or_tokenizer_never_gets_an_old_cache(
     trained: dict[str, Tokenizer], tmp_path: Path
 ) -> None:

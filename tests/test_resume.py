@@ -286,8 +286,34 @@ def test_a_finished_run_says_so_and_how_to_train_longer(finished: Path) -> None:
         r"this run is finished at step 160; to train longer: "
         r"python -m scripts\.train --resume --set training\.max_steps=320$"
     )
+    log = finished / "resume" / "train_log.jsonl"
+    before = log.read_bytes()
     with pytest.raises(CheckpointError, match=expected):
         resume()
+    assert log.read_bytes() == before, "its end belongs to it"
+
+
+def test_a_run_that_stopped_early_trains_longer_when_told_to(stopped: Path) -> None:
+    """The evaluations that were worse before counted on, and ended it at the next one."""
+    file = stopped / "resume" / "state.safetensors"
+    tensors, state = load_state(file)
+    state["progress"] |= {"n_worse": 1, "best_val_loss": 0.0, "max_steps": STOPPED_AT}
+    save_state(file, tensors, state)
+    resume("training.max_steps=20", "training.early_stop=2")
+    assert load_checkpoint(stopped / "last").metrics["steps"] == 15, "two evaluations later"
+
+
+def test_a_run_told_to_stop_in_its_last_update_takes_its_exam_when_resumed(
+    tiny_project: Callable[..., Path],
+    uninterrupted: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tiny_project())
+    said = train(listener=StopAfter(MAX_STEPS))
+    assert not any(line.startswith("exam") for line in said)
+    assert not Path("checkpoints/quantized").exists()
+    resume()
+    assert_same_run(Path("checkpoints"), uninterrupted())
 
 
 def test_a_finished_run_trains_longer_when_told_to(finished: Path) -> None:
@@ -462,7 +488,8 @@ def test_an_unfinished_run_that_was_set_aside_goes_on_as_its_message_says(
     kept, place = stopped / "previous" / "resume", stopped / "resume"
     expected = (
         f"the unfinished run in checkpoints (step 7 of 20) was moved to {kept.parent}; to go on "
-        f"with it, stop now, move {kept} back to {place} and run: python -m scripts.train --resume"
+        f"with it, stop now, delete {place}, move {kept} there and run: "
+        f"python -m scripts.train --resume"
     )
     assert expected in said
     shutil.rmtree(place)
