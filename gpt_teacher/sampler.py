@@ -232,14 +232,18 @@ def _closed_up(going: list[int]) -> list[int]:
     return [i if i in staying else last.pop() for i in range(n)]
 
 
+def fits(model: GPT, prompt: list[int]) -> bool:
+    """Tell whether a prompt leaves room for one token of answer at least. 是否放得下。"""
+    return len(prompt) < model.config.seq_len
+
+
 def check_prompts(model: GPT, prompts: list[list[int]]) -> None:
     """Raise PromptError if one leaves no room for an answer. 检查提问的长度。"""
-    limit = model.config.seq_len - 1  # room for at least one token of answer
-    longest = max(map(len, prompts))
-    if longest > limit:
+    longest, seq_len = max(prompts, key=len), model.config.seq_len
+    if not fits(model, longest):
         raise PromptError(
-            f"the question is too long: it takes {longest} tokens with its frame, and the model "
-            f"reads {limit} at most (model.seq_len = {model.config.seq_len}); ask a shorter one"
+            f"the question is too long: it takes {len(longest)} tokens with its frame, and the "
+            f"model reads {seq_len - 1} at most (model.seq_len = {seq_len}); ask a shorter one"
         )
 
 

@@ -25,9 +25,10 @@ from gpt_teacher.config import load_config
 from gpt_teacher.errors import GPTTeacherError
 from gpt_teacher.hub.files import files_in
 from gpt_teacher.hub.folder import make_folder
+from gpt_teacher.prompt import encode_prompt
 from gpt_teacher.run_log import Evaluation, Step
 from gpt_teacher.run_state import resumed
-from gpt_teacher.sampler import answers
+from gpt_teacher.sampler import answers, fits
 from gpt_teacher.text_files import Row, read_rows
 from gpt_teacher.training_files import RunFiles
 from gpt_teacher.training_run import run_training
@@ -83,13 +84,18 @@ def train_for_page(files: RunFiles, should_stop: Callable[[], bool]) -> None:
 
 
 def wrong_answers(files: RunFiles) -> list[tuple[Row, str]]:
-    """Return the questions that the model does not answer to the letter, and its answers. 错题。"""
+    """Return the questions that the model does not answer to the letter, and its answers. 错题。
+
+    A question that is too long to be asked has the answer "".
+    """
     teacher = from_pretrained(files.model)
+    model, tokenizer = teacher.model, teacher.tokenizer
     rows = read_rows(files.questions)
     settings = teacher.fitted(teacher.config.sampling)
-    given = answers(teacher.model, teacher.tokenizer, [row.prompt for row in rows], settings)
-    pairs = zip(rows, given, strict=True)
-    return [(row, one.text) for row, one in pairs if one.text != row.completion]
+    asked = [row for row in rows if fits(model, encode_prompt(tokenizer, row.prompt))]
+    given = answers(model, tokenizer, [row.prompt for row in asked], settings)
+    texts = {row: one.text for row, one in zip(asked, given, strict=True)}
+    return [(row, text) for row in rows if (text := texts.get(row, "")) != row.completion]
 
 
 def write_zip(folder: Path, archive: Path) -> None:

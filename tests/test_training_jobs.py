@@ -20,6 +20,8 @@ from gpt_teacher.errors import DataError
 from gpt_teacher.own_questions import OwnQuestions
 from gpt_teacher.training_files import ROOT, RunFiles, page_config
 from gpt_teacher.training_jobs import Limits, TrainingJobs, TrainingRefusedError
+from gpt_teacher.views.text import TEXTS
+from gpt_teacher.views.train_lines import result
 
 Jobs = Callable[..., TrainingJobs]
 
@@ -263,6 +265,21 @@ def test_twenty_questions_are_learnt_and_handed_out(config: Config, tmp_path: Pa
     assert "my-gpt" in (unpacked / "README.md").read_text(encoding="utf-8")
     for path in unpacked.rglob("*"):
         assert path.is_dir() or str(tmp_path).encode() not in path.read_bytes(), path
+
+
+def test_a_question_too_long_to_be_asked_does_not_cost_the_model(
+    config: Config, tmp_path: Path
+) -> None:
+    """It was left out of the training, and asked afterwards: the run had failed, its model gone."""
+    jobs = TrainingJobs(config, tmp_path / "page", UNTIMED)
+    too_long = "长" * 200
+    own = questions(jobs, f"{WRITTEN}\n{too_long}\t太长了。")
+    run_id = jobs.submit(own, 1, "a", "here")
+    ended = end_of(jobs, run_id)
+    assert (ended.phase, ended.has_model) == ("finished", True), ended.reason
+    assert ended.wrong == [[too_long, "太长了。", ""]]
+    shown = result(ended, TEXTS["zh"])
+    assert "却答：（问题太长，模型读不下，没有学）" in shown
 
 
 def test_a_run_that_is_stopped_leaves_a_whole_model(config: Config, tmp_path: Path) -> None:

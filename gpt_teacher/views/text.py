@@ -302,6 +302,7 @@ CHINESE: Text = {
     "own_some_right": "{questions} 题里答对 {right} 题。训练久一点，或者少一点题目，它会学得更好。"
     "答错的：",
     "own_wrong": "问：{question}\n  应答：{taught}\n  却答：{given}",
+    "own_too_long": "（问题太长，模型读不下，没有学）",
     "own_more_wrong": "……还有 {n} 题",
     "own_ask_title": "问问你自己的模型",
     "own_ask_question": "向你的模型提问",
@@ -655,6 +656,7 @@ ENGLISH: Text = {
     "own_some_right": "{right} of {questions} questions are answered right. More minutes or "
     "fewer questions would do better. The wrong ones:",
     "own_wrong": "Q: {question}\n  taught: {taught}\n  given: {given}",
+    "own_too_long": "(the question is too long for the model: not learnt)",
     "own_more_wrong": "… and {n} more",
     "own_ask_title": "Question your own model",
     "own_ask_question": "Ask your model",
