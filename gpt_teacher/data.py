@@ -102,11 +102,7 @@ def leave_out_taught(unknown: list[Row], taught: SimilarQuestions) -> tuple[list
 
     Who teaches 红烧肉 does not want 不知道 for it.
     """
-    kept = []
-    for row in unknown:
-        nearest = taught.nearest(row.prompt)
-        if nearest is None or nearest.similarity < TAUGHT_SIMILARITY:
-            kept.append(row)
+    kept = [row for row in unknown if taught.nearest(row.prompt, TAUGHT_SIMILARITY) is None]
     return kept, len(unknown) - len(kept)
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import torch
 
-from gpt_teacher.look_alikes import bare, character_pairs
+from gpt_teacher.look_alikes import ROUNDING, bare, character_pairs
 
 
 class Similar(NamedTuple):
@@ -51,11 +51,11 @@ class SimilarQuestions:
         place = self._places.get(pair, slice(0, 0))
         return math.log(1 + len(self.questions) / max(1, place.stop - place.start))
 
-    def nearest(self, question: str) -> Similar | None:
+    def nearest(self, question: str, least: float = 0.0) -> Similar | None:
         """Return the most similar question, the first of equals; None if none has a pair. 最相近。
 
         Similarity is the weighted Jaccard index: weight of the pairs in both by that of the pairs
-        in either.
+        in either. With `least` also None if none is so similar, which is often seen at once.
         """
         pairs = sorted(character_pairs(bare(question)))  # in a fixed order: sums depend on it
         shared = torch.zeros(len(self.questions), dtype=torch.float64)  # weight of pairs in both
@@ -63,6 +63,10 @@ class SimilarQuestions:
             shared[self._numbers[self._places[pair]]] += self._weight(pair)
         if not shared.any():
             return None
-        similarity = shared / (sum(map(self._weight, pairs)) + self._weights - shared)
+        own = sum(map(self._weight, pairs))
+        if shared.max() < least * own - ROUNDING:  # the pairs in either weigh as much at least
+            return None
+        similarity = shared / (own + self._weights - shared)
         number = int(similarity.round(decimals=9).argmax())  # the first of several
-        return Similar(number, float(similarity[number]))
+        nearest = Similar(number, float(similarity[number]))
+        return nearest if nearest.similarity >= least else None

@@ -69,3 +69,6 @@ def test_the_index_finds_what_brute_force_finds() -> None:
         assert found is not None
         assert found.similarity == pytest.approx(best)
         assert found.number == next(i for i, s in enumerate(by_hand) if s > best - 1e-9)
+        for least in (best - 1e-6, best, best + 1e-6, 0.3, 0.9):
+            near = index.nearest(asked, least)
+            assert near == (found if found.similarity >= least else None)
