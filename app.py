@@ -38,7 +38,7 @@ def main() -> int:
     log, language = training_log(teacher.folder), config.app.language
     warm_up(teacher, twin)
     jobs = TrainingJobs(config) if config.app.training else None
-    page = build_page(teacher, log, language, twin, jobs)
+    page = build_page(teacher, log, language, twin, jobs, config.sampling)
     page.launch(**launch_options(config.app))
     return DONE
 

@@ -22,6 +22,7 @@ from gpt_teacher.views.answering import MAX_REMEMBERED, Answerer, Timed, side_by
 from gpt_teacher.views.ask import SHOWN_EVERY_SECONDS, pace, shown, stream_answers
 from gpt_teacher.views.coloured import Piece, band_names, coloured, pieces
 from gpt_teacher.views.examples import MAX_EXAMPLE_CHARACTERS, N_EXAMPLES, example_questions
+from gpt_teacher.views.page import build_page
 from gpt_teacher.views.settings import LIMITS, sampling_settings
 from gpt_teacher.views.share import MAX_CHARACTERS, Shared, make_link_script, read_link
 from gpt_teacher.views.text import CHINESE, KNOWN_EXAMPLES, REWORDED_EXAMPLES, UNKNOWN_EXAMPLES
@@ -165,6 +166,42 @@ def test_settings_are_taken_as_they_stand() -> None:
         seed=7,
         refusal=False,
     )
+
+
+def test_settings_that_have_no_control_are_those_of_the_configuration() -> None:
+    base = SamplingConfig(min_new_tokens=4, refuse_below=0.0, temperature=2.0)
+    given = sampling_settings(CHINESE, 128, *SETTINGS, base)
+    assert (given.min_new_tokens, given.refuse_below, given.temperature) == (4, 0.0, 0.5)
+
+
+def test_the_controls_begin_with_the_configuration(teacher: Pretrained) -> None:
+    """It was passed over without a word: python app.py --set sampling.temperature=0.8."""
+    sampling = SamplingConfig(0.8, 3, 0.9, 1.2, max_new_tokens=40, stop=("。",), refusal=False)
+    page = build_page(teacher, None, "zh", sampling=sampling)
+    shown = {
+        part["props"]["elem_id"]: part["props"].get("value")
+        for part in page.config["components"]
+        if part["props"].get("elem_id")
+    }
+    names = ("temperature", "top-k", "top-p", "repetition-penalty", "max-new-tokens", "refusal")
+    assert [shown[name] for name in names] == [0.8, 3, 0.9, 1.2, 40, False]
+    parameters = page.get_api_info()["named_endpoints"]["/ask"]["parameters"]
+    defaults = {one["parameter_name"]: one["parameter_default"] for one in parameters[1:]}
+    assert (defaults["temperature"], defaults["stop"]) == (0.8, "。")
+
+
+@pytest.mark.parametrize(
+    ("sampling", "message"),
+    [
+        (SamplingConfig(temperature=3.0), "sampling.temperature: 3; the page has 0 to 2"),
+        (SamplingConfig(stop=("a b",)), "sampling.stop: the page's stop texts have no white space"),
+    ],
+)
+def test_a_configuration_that_the_controls_cannot_show_is_told(
+    teacher: Pretrained, sampling: SamplingConfig, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build_page(teacher, None, "zh", sampling=sampling)
 
 
 @pytest.mark.parametrize("place", [0, 1, 2, 3, 4, 6])

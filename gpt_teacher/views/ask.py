@@ -94,8 +94,10 @@ def nearest_line(nearest: Nearest | None, text: Text) -> str:
     return "" if nearest is None else text["nearest"].format(**nearest._asdict())
 
 
-def build_ask_tab(teacher: Pretrained, quantized: Pretrained | None, text: Text) -> None:
-    """Put the tab's components on the page. 搭建界面。"""
+def build_ask_tab(
+    teacher: Pretrained, quantized: Pretrained | None, text: Text, sampling: SamplingConfig
+) -> None:
+    """Put the tab's components on the page; its controls begin with `sampling`. 搭建界面。"""
     models = [teacher] if quantized is None else [teacher, quantized]
     with gr.Row():
         with gr.Column(scale=3, min_width=300):
@@ -120,7 +122,7 @@ def build_ask_tab(teacher: Pretrained, quantized: Pretrained | None, text: Text)
             _legend(teacher, text)
         with gr.Column(scale=2, min_width=300):
             refusal = gr.Checkbox(
-                SamplingConfig().refusal,
+                sampling.refusal,
                 label=text["refusal"],
                 info=text["refusal_info"],
                 elem_id="refusal",
@@ -128,12 +130,12 @@ def build_ask_tab(teacher: Pretrained, quantized: Pretrained | None, text: Text)
             for kind, questions in example_questions(teacher)._asdict().items():
                 gr.Examples([[q] for q in questions], box, label=text[f"examples_{kind}"])
             with gr.Accordion(text["settings"], open=False) as accordion:
-                controls = sampling_controls(text, teacher.model.config.seq_len, SamplingConfig())
+                controls = sampling_controls(text, teacher.model.config.seq_len, sampling)
             _share(box, controls, accordion, text)
     outputs = [component for column in columns for component in column]
     running = gr.on(
         [ask.click, box.submit],
-        _responder([Answerer(model) for model in models], text),
+        _responder([Answerer(model) for model in models], text, sampling),
         [box, *controls, refusal],
         outputs,
         api_name="ask",
@@ -144,21 +146,21 @@ def build_ask_tab(teacher: Pretrained, quantized: Pretrained | None, text: Text)
     halt.click(None, None, None, cancels=[running], api_visibility="private")
 
 
-def _responder(answerers: list[Answerer], text: Text) -> Any:
+def _responder(answerers: list[Answerer], text: Text, sampling: SamplingConfig) -> Any:
     """Return the function behind the button and the endpoint /ask. 按钮与接口的函数。"""
     seq_len = answerers[0].teacher.model.config.seq_len
-    longest = min(SamplingConfig().max_new_tokens, seq_len)
+    longest = min(sampling.max_new_tokens, seq_len)
 
     def respond(
         question: str,
-        temperature: float = 0,
-        top_k: float = 0,
-        top_p: float = 1,
-        repetition_penalty: float = 1,
+        temperature: float = sampling.temperature,
+        top_k: float = sampling.top_k,
+        top_p: float = sampling.top_p,
+        repetition_penalty: float = sampling.repetition_penalty,
         max_new_tokens: float = longest,
-        stop: str = "",
-        seed: float = 42,
-        refusal: bool = True,
+        stop: str = " ".join(sampling.stop),
+        seed: float = sampling.seed,
+        refusal: bool = sampling.refusal,
     ) -> Iterator[tuple[object, ...]]:
         """Answer one question as it grows.
 
@@ -179,6 +181,7 @@ def _responder(answerers: list[Answerer], text: Text) -> Any:
                 stop,
                 seed,
                 refusal,
+                sampling,
             )
             if not (question or "").strip():
                 raise ConfigError([text["empty_question"]])

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from gpt_teacher import Pretrained
+from gpt_teacher.config import SamplingConfig
 from gpt_teacher.model import n_parameters
 from gpt_teacher.run_log import TrainingLog
 from gpt_teacher.training_jobs import TrainingJobs
@@ -22,6 +23,7 @@ from gpt_teacher.views.replay import build_replay_tab
 from gpt_teacher.views.report import build_report_tab
 from gpt_teacher.views.report_card import ReportCard, read_report_card
 from gpt_teacher.views.serving import served
+from gpt_teacher.views.settings import PLAIN
 from gpt_teacher.views.share import read_link
 from gpt_teacher.views.text import TEXTS, Language, Text
 from gpt_teacher.views.train import build_train_tab
@@ -49,6 +51,7 @@ class Shown(NamedTuple):
     card: ReportCard
     jobs: TrainingJobs | None  # None = visitors may not train
     unsure: Callable[[], str | None] | None  # finds a question that the model is unsure of
+    sampling: SamplingConfig  # what the sampling controls begin with
 
 
 def build_page(
@@ -57,12 +60,13 @@ def build_page(
     language: Language,
     quantized: Pretrained | None = None,
     jobs: TrainingJobs | None = None,
+    sampling: SamplingConfig = PLAIN,
 ) -> gr.Blocks:
     """Return the page for a model, its training log and its quantized twin. 搭建页面。"""
     held_out = held_out_questions(teacher)
     unsure = functools.cache(lambda: hesitating_question(teacher, held_out))
     card = read_report_card(teacher)
-    shown = Shown(teacher, quantized, log, card, jobs, unsure if held_out else None)
+    shown = Shown(teacher, quantized, log, card, jobs, unsure if held_out else None, sampling)
     other = OTHER[language]
     page = gr.Blocks(title=TEXTS[language]["title"], analytics_enabled=False, delete_cache=CACHE)
     with page:
@@ -87,7 +91,7 @@ def _build_route(
     # In the order of a lesson. A tab `x` has its name in text["x_tab"], its address is ?tab=x.
     tabs: dict[str, Callable[[], None]] = {
         "replay": lambda: build_replay_tab(teacher, shown.log, text, page),
-        "ask": lambda: build_ask_tab(teacher, shown.quantized, text),
+        "ask": lambda: build_ask_tab(teacher, shown.quantized, text, shown.sampling),
         "inside": lambda: build_inside_tab(teacher, text, shown.unsure),
         "train": lambda: build_train_tab(text, shown.jobs, page),
         "report": lambda: build_report_tab(shown.card, text),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 from gpt_teacher.config import SamplingConfig
@@ -12,6 +13,9 @@ from gpt_teacher.views.text import Text
 
 MAX_STOP_TEXTS, MAX_STOP_CHARACTERS = 8, 32
 MAX_SEED = 2**31 - 1
+
+
+PLAIN = SamplingConfig()
 
 
 class Limits(NamedTuple):
@@ -47,9 +51,14 @@ def sampling_settings(
     stop: str | None,
     seed: float,
     refusal: bool | None = True,
+    base: SamplingConfig = PLAIN,
 ) -> SamplingConfig:
-    """Return the settings of the page's controls. 采样设置。Raises ConfigError with a sentence."""
-    return SamplingConfig(
+    """Return the settings of the page's controls, the others as in base. 采样设置。
+
+    Raises ConfigError with a sentence.
+    """
+    return replace(
+        base,
         temperature=_checked(text, "temperature", temperature, LIMITS["temperature"]),
         top_k=int(_checked(text, "top_k", top_k, LIMITS["top_k"])),
         top_p=_checked(text, "top_p", top_p, LIMITS["top_p"]),
@@ -99,10 +108,17 @@ class Controls(NamedTuple):
 
 
 def sampling_controls(text: Text, seq_len: int, defaults: SamplingConfig) -> Controls:
-    """Build the controls, each with a line on what it does. 采样控件。"""
+    """Build the controls, each with a line on what it does. 采样控件。
+
+    Raises ConfigError for defaults that the controls cannot show.
+    """
+    if any(stop.split() != [stop] for stop in defaults.stop):
+        raise ConfigError(["sampling.stop: the page's stop texts have no white space in them"])
 
     def slider(key: str, value: float, limits: Limits) -> gr.Slider:
         low, high, step = limits
+        if not low <= value <= high:
+            raise ConfigError([f"sampling.{key}: {value:g}; the page has {low:g} to {high:g}"])
         return gr.Slider(
             low,
             high,
@@ -125,7 +141,11 @@ def sampling_controls(text: Text, seq_len: int, defaults: SamplingConfig) -> Con
             "max_new_tokens", min(defaults.max_new_tokens, seq_len), longest_answer(seq_len)
         ),
         stop=gr.Textbox(
-            "", label=text["stop_texts"], info=text["stop_texts_info"], lines=1, max_lines=1
+            " ".join(defaults.stop),
+            label=text["stop_texts"],
+            info=text["stop_texts_info"],
+            lines=1,
+            max_lines=1,
         ),
         seed=gr.Number(
             defaults.seed, label=text["seed"], info=text["seed_info"], precision=0, elem_id="seed"
