@@ -74,6 +74,11 @@ class Question(NamedTuple):
         """Its answer; spaces around it make no other one. 答案。"""
         return self.row.completion.strip()
 
+    @property
+    def asked(self) -> str:
+        """What training sees: rows in which it is the same are one question. 训练所见。"""
+        return normalise(self.row.prompt)
+
     def __str__(self) -> str:
         """Show place and question. 出处与题目。"""
         return f"{self.path}, line {self.row.line}: {self.row.prompt[:SHOWN]!r}"
@@ -141,25 +146,33 @@ def find_headers(tables: list[Table]) -> list[Finding]:
 
 
 def find_contradictions(groups: Groups) -> list[Finding]:
-    """Find questions with more than one answer. 同题异答。"""
+    """Find questions with more than one answer. 同题异答。
+
+    「，」 and 「。」 look alike, and training keeps them apart: they may have an answer each.
+    """
     found = []
-    for group in groups.values():
-        firsts = {question.answer: question for question in reversed(group)}
+    for same in (same for group in groups.values() for same in _split(group, "asked")):
+        firsts = {question.answer: question for question in reversed(same)}
         if len(firsts) > 1:
-            first, second = sorted(firsts.values(), key=group.index)[:2]
+            first, second = sorted(firsts.values(), key=same.index)[:2]
             found.append((first, second))
     what, remedy = "questions with different answers (同题异答)", "keep one answer for each"
     return _pairs("problem", what, remedy, found, with_answers=True)
 
 
 def find_leaks(groups: Groups) -> list[Finding]:
-    """Find questions that stand in two files. 泄题。"""
+    """Find questions that stand in two files. 泄题。
+
+    Those that only look alike are the same if they have the same answer.
+    """
     found = []
     for group in groups.values():
-        firsts = {question.path: question for question in reversed(group)}
-        if len(firsts) > 1:
-            first, second = sorted(firsts.values(), key=group.index)[:2]
-            found.append((first, second))
+        for same in (*_split(group, "asked"), *_split(group, "answer")):
+            firsts = {question.path: question for question in reversed(same)}
+            if len(firsts) > 1:
+                first, second = sorted(firsts.values(), key=same.index)[:2]
+                found.append((first, second))
+                break
     remedy = "an exam would ask what was taught: delete them from one file"
     return _pairs("problem", "questions that stand in two files (泄题)", remedy, found)
 
@@ -179,7 +192,8 @@ def find_duplicates(groups: Groups) -> list[Finding]:
 def find_look_alikes(groups: Groups) -> list[Finding]:
     """Find questions that are nearly the same. 几乎相同的题目。"""
     texts, members = list(groups), [_distinct(group) for group in groups.values()]
-    across, within, different = [], [], []
+    across, within = [], []
+    different = [pair for group in groups.values() for pair in _asked_apart(group)]
     alike = sorted(itertools.islice(look_alikes(texts), MAX_PAIRS))
     for first, second, _ in alike:
         pairs = [*itertools.product(members[first], members[second])]
@@ -200,6 +214,21 @@ def find_look_alikes(groups: Groups) -> list[Finding]:
         *_pairs("warning", *twin, within),
         *_pairs("warning", *trap, different, with_answers=True),
     ]
+
+
+def _split(group: list[Question], by: Literal["asked", "answer"]) -> list[list[Question]]:
+    """Split questions that look alike into those that are the same in this. 分开。"""
+    split = defaultdict(list)
+    for question in group:
+        split[question.asked if by == "asked" else question.answer].append(question)
+    return [*split.values()]
+
+
+def _asked_apart(group: list[Question]) -> Iterator[tuple[Question, Question]]:
+    """Yield the first two questions that training keeps apart, with other answers. 形近实异。"""
+    first, *others = group
+    apart = (o for o in others if o.asked != first.asked and o.answer != first.answer)
+    return ((first, other) for other in itertools.islice(apart, 1))
 
 
 def _distinct(group: list[Question]) -> list[Question]:

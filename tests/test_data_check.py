@@ -204,6 +204,30 @@ def test_one_question_with_two_answers_is_a_problem_within_a_file_and_across(
     ]
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        *(("标点「，」叫什么?", "标点「。」叫什么?"), ("什么是f'(x)", "什么是f(x)")),
+        *(("__init__是什么", "init是什么"), ("US是什么", "us是什么")),
+    ],
+)
+def test_questions_that_training_keeps_apart_may_have_an_answer_each(
+    char: Tokenizer, one: str, other: str
+) -> None:
+    """A lesson on punctuation could not be trained: its questions were taken for one."""
+    mine, test = table([(one, "甲"), (other, "乙")]), table([(other, "乙")], "test.jsonl")
+    report = check([mine], char, SEQ_LEN)
+    assert report.n_problems == 0
+    finding = found(report, "题近答异")
+    assert finding is not None
+    assert finding.severity == "warning"
+    assert finding.examples == [f"train.jsonl, line 1: {one!r} -> '甲' | line 2: {other!r} -> '乙'"]
+    assert check([table([(one, "甲")]), test], char, SEQ_LEN).n_problems == 0
+    leak = found(check([mine, test], char, SEQ_LEN), "(泄题)")
+    assert leak is not None
+    assert leak.examples == [f"train.jsonl, line 2: {other!r} | test.jsonl, line 1: {other!r}"]
+
+
 def test_a_question_in_two_files_is_a_leak_however_it_is_spelt(char: Tokenizer) -> None:
     train = table([("什么是 RoPE?", "甲"), ("光速", "乙"), ("光速!", "乙"), ("密度", "丙")])
     test = table([("什么是ｒｏｐｅ？", "甲"), ("光速？", "乙"), ("密度是什么", "丙")], "test.jsonl")
