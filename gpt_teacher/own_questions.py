@@ -12,13 +12,13 @@ from pathlib import Path, PurePosixPath
 
 from gpt_teacher.data_check import BUILD_TOKENIZER, Report, check
 from gpt_teacher.errors import DataError
-from gpt_teacher.tables import FORMS, WORKBOOKS, Table, read_table
+from gpt_teacher.tables import FORMS, WORKBOOKS, Table, read_columns, read_table
+from gpt_teacher.text_encoding import decode
 from gpt_teacher.tokenizer import Tokenizer
 
 MAX_BYTES = 1_000_000  # of a text
 MAX_ROWS = 500  # a class's questions; more are not learnt in five minutes on one core
 MAX_CHARACTERS = 1_000  # of a question or an answer: several times what the model reads
-BREAKS = frozenset("\t\r\n")  # end a field or a line
 NAME = "questions"  # how a visitor's text is called in messages
 
 
@@ -93,15 +93,22 @@ def read_own(
 def as_text(table: Table) -> str:
     """Return a table as a text to show and edit, from which the same rows are read. 显示成文字。
 
-    A line each, question TAB answer; where that does not hold all of it, JSONL.
+    A line each, question TAB answer; where other rows would be read from that, JSONL.
     """
     plain = all(row.keys() == {"prompt", "completion"} for row in table.objects)
-    fields = [field for row in table.rows for field in (row.prompt, row.completion)]
-    if plain and not any(BREAKS & set(field) for field in fields):
-        lines = [f"{row.prompt}\t{row.completion}" for row in table.rows]
-        if not lines[0].lstrip("\ufeff \t").startswith(("{", "[")):
-            return "\n".join(lines)
+    lines = "\n".join(f"{row.prompt}\t{row.completion}" for row in table.rows)
+    if plain and form_of_text(lines) == ".txt" and _read_back(lines) == table.objects:
+        return lines
     return "\n".join(json.dumps(row, ensure_ascii=False) for row in table.objects)
+
+
+def _read_back(lines: str) -> list[dict[str, object]]:
+    """Return the rows that are read from a text with TABs; none if it cannot be read. 读回。"""
+    try:
+        text, encoding = decode(lines.encode())
+        return read_columns(Path(f"{NAME}.txt"), text, "text", encoding).objects
+    except (ValueError, DataError):
+        return []
 
 
 def _check_size(table: Table) -> None:

@@ -120,6 +120,14 @@ def read_table(path: Path) -> Table:
     if form == "JSONL":
         rows, objects = _read_jsonl(path, text, encoding)
         return Table(path, rows, objects, form, encoding)
+    return read_columns(path, text, form, encoding)
+
+
+def read_columns(path: Path, text: str, form: Form, encoding: str) -> Table:
+    """Read the text of a file that has columns, which is CSV or text. 读取分列的文字。
+
+    Raises DataError with all problems found, each with its line.
+    """
     records = [r for r in _records(path, text, form) if any(field.strip() for field in r.fields)]
     if not records:
         raise DataError(f"{path}: the file is empty; it needs a row for each question")

@@ -200,6 +200,29 @@ def test_a_table_shown_as_text_is_read_back_the_same(read: Read) -> None:
         assert [_texts(row) for row in again.table.rows] == [_texts(row) for row in own.table.rows]
 
 
+@pytest.mark.parametrize(
+    ("content", "suffix"),
+    [
+        ('"""红豆生南国,春来发几枝""",谁写的？', ".csv"),  # Excel's own quotes, to a reader of text
+        ('"""红豆生南国,春来发几枝"""\t谁写的？', ".tsv"),
+        ("问题,答案\na,一个\nb,两个", ".csv"),  # `a` is the name of a column of answers
+        ('{"prompt": "问题", "completion": "答案"}\n{"prompt": "a?", "completion": "b"}', ".jsonl"),
+    ],
+)
+def test_what_is_shown_of_an_upload_is_what_is_trained(
+    read: Read, content: str, suffix: str
+) -> None:
+    """Quotes were lost, a row vanished as a header, or the text in the box could not be read."""
+    own = read(content, suffix)
+    shown = as_text(own.table)
+    assert pairs(read(shown, form_of_text(shown))) == pairs(own)
+
+
+def test_an_ordinary_upload_is_shown_as_lines_with_a_tab(read: Read) -> None:
+    own = read('问题,答案\n光有多快?,"每秒三十万千米,很快"\n"谁说""是""?",小明', ".csv")
+    assert as_text(own.table) == '光有多快?\t每秒三十万千米,很快\n谁说"是"?\t小明'
+
+
 def _texts(row: Row) -> tuple[str, str, str]:
     return row.prompt, row.completion, row.topic
 
