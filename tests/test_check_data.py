@@ -65,6 +65,19 @@ def test_each_file_to_be_taught_gets_its_own_command(commands: Commands, project
     ]
 
 
+def test_a_file_of_val_and_test_is_advised_as_one_of_them(
+    commands: Commands, project: Path
+) -> None:
+    """There is no data.val_test_path: it was advised, or ended in a traceback."""
+    write_rows(project / "val-test.jsonl", VALIDATION)
+    ended = commands.run("check_data", "data/train.jsonl", "val-test.jsonl", folder=project)
+    assert (ended.code, ended.stderr) == (0, "")
+    assert ended.stdout.splitlines()[-1] == (
+        "  python -m scripts.train --set data.train_path=data/train.jsonl "
+        "--set data.test_path=val-test.jsonl"
+    )
+
+
 def test_problems_are_counted_and_end_with_2(commands: Commands, project: Path) -> None:
     write_rows(
         project / "test.jsonl", {"光有多快": "不快。", "什么是密度？": QUESTIONS["什么是密度?"]}

@@ -448,6 +448,9 @@ def test_the_file_to_train_on_is_never_another_encoding(
         ("my_test.txt", "test"),
         ("unknown.jsonl", "unknown"),
         ("unknown_test.jsonl", "unknown_test"),
+        ("val-test.jsonl", "test"),
+        ("测试与验证.csv", "test"),
+        ("unknown_dev_test.jsonl", "unknown_test"),
     ],
 )
 def test_the_name_of_a_file_tells_what_it_is_for(name: str, expected: str) -> None:
