@@ -23,6 +23,7 @@ SNIFFED_BYTES = 1 << 16  # enough of a file to recognise its encoding
 TABLES = (".csv", ".tsv", ".txt")  # that scripts.check_data converts
 LABELS = ("id", "subject", "kind", "topic")  # of a row's topic, for the tables of the exam
 _WANTED = '{"prompt": "什么是密度?", "completion": "密度是…"}'
+_ASKED = '{"prompt": "什么是密度?"}'
 
 
 class Row(NamedTuple):
@@ -76,10 +77,13 @@ def _read_objects(path: Path, keys: tuple[str, ...]) -> list[tuple[int, dict[str
         except ValueError as error:
             problems.append(f"{path}, line {number}{error}")
     if problems and path.suffix.lower() in TABLES:
-        raise DataError(
-            f"{path}: questions are read from JSONL; convert it: python -m scripts.check_data "
+        remedy = (
+            f"convert it: python -m scripts.check_data "
             f"{quoted(str(path))} --to {quoted(str(path.with_suffix('.jsonl')))}"
+            if "completion" in keys
+            else f"write one object a line: {_ASKED}"  # check_data wants answers, too
         )
+        raise DataError(f"{path}: questions are read from JSONL; {remedy}")
     _raise_problems(path, problems)
     if not rows:
         raise DataError(f"{path}: the file is empty; it needs a line for each question: {_WANTED}")

@@ -134,6 +134,18 @@ def test_a_folder_cannot_be_read(tmp_path: Path) -> None:
     assert _message(file_sha256, tmp_path) == ": cannot be read: Is a directory"
 
 
+@pytest.mark.parametrize("name", ["q.csv", "q.tsv", "q.txt"])
+def test_a_table_of_questions_alone_is_told_the_form_of_a_line(name: str, tmp_path: Path) -> None:
+    """It was told to convert it with check_data, which refuses questions without answers."""
+    path = _file(tmp_path, "什么是密度?\n光有多快?\n", name)
+    assert _message(read_prompts, path) == (
+        ': questions are read from JSONL; write one object a line: {"prompt": "什么是密度?"}'
+    )
+    path = _file(tmp_path, '{"prompt": "什么是密度?"}\n', name)
+    assert read_prompts(path) == [{"prompt": "什么是密度?"}]
+    assert "check_data" in _message(read_rows, path)
+
+
 @pytest.mark.parametrize("content", ["", "\n", " \r\n\t\n", "\ufeff"], ids=ascii)
 def test_an_empty_file_says_what_it_needs(content: str, tmp_path: Path) -> None:
     message = _message(read_rows, _file(tmp_path, content))
