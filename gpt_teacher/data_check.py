@@ -7,6 +7,7 @@ says what was found, what to do, and shows a few places.
 from __future__ import annotations
 
 import itertools
+import math
 import re
 import unicodedata
 from collections import defaultdict
@@ -17,7 +18,7 @@ from typing import Literal, NamedTuple
 
 from gpt_teacher.commands import quoted
 from gpt_teacher.data_counts import Counts, count, show_characters
-from gpt_teacher.look_alikes import bare, look_alikes
+from gpt_teacher.look_alikes import NEAR, bare, look_alikes
 from gpt_teacher.prompt import LEADING_PUNCTUATION, normalise
 from gpt_teacher.tables import Table, role
 from gpt_teacher.text_files import Row
@@ -28,6 +29,7 @@ SHOWN = 40  # characters of a text in an example
 MOST_SPELLED = 0.05  # of the characters; more make rows long and hard to learn
 BUILD_TOKENIZER = "python -m scripts.build_tokenizer"
 MAX_PAIRS = 20_000  # that look alike; texts made from one template would give millions
+MAX_COMPARED = 2_000_000  # pairs, which takes seconds: each two of 2,000 questions
 # How UTF-8 looks that was read in another encoding.
 MOJIBAKE = re.compile("锟斤拷|ï»¿|ï¼|ã€|â€|çš„|锛[屻屼屽屾岀岃岄]|銆")
 ODD_TEXTS = {
@@ -194,8 +196,8 @@ def find_look_alikes(groups: Groups) -> list[Finding]:
     texts, members = list(groups), [_distinct(group) for group in groups.values()]
     across, within = [], []
     different = [pair for group in groups.values() for pair in _asked_apart(group)]
-    alike = sorted(itertools.islice(look_alikes(texts), MAX_PAIRS))
-    for first, second, _ in alike:
+    alike = look_alikes(texts, NEAR, MAX_PAIRS, MAX_COMPARED)
+    for first, second, _ in sorted(alike.pairs):
         pairs = [*itertools.product(members[first], members[second])]
         same_answer = [(one, other) for one, other in pairs if one.answer == other.answer]
         two_files = [(one, other) for one, other in same_answer if one.path != other.path]
@@ -205,7 +207,7 @@ def find_look_alikes(groups: Groups) -> list[Finding]:
             across.append(two_files[0])
         else:
             within.append(same_answer[0])
-    more = "; there are more" if len(alike) == MAX_PAIRS else ""
+    more = "; there are more" if len(alike.pairs) == MAX_PAIRS else ""
     leak = ("pairs nearly the same in two files (近似泄题)", f"an exam is easier with them{more}")
     twin = ("pairs nearly the same in a file (近似重复)", f"other wordings would teach more{more}")
     trap = ("pairs that look alike but have different answers (题近答异)", f"is it meant?{more}")
@@ -213,7 +215,15 @@ def find_look_alikes(groups: Groups) -> list[Finding]:
         *_pairs("warning", *leak, across),
         *_pairs("warning", *twin, within),
         *_pairs("warning", *trap, different, with_answers=True),
+        *([] if alike.is_complete or more else [_unfinished()]),
     ]
+
+
+def _unfinished() -> Finding:
+    """Say that questions were left uncompared, and how many can be compared. 没有比完。"""
+    what = "not all questions were compared (没有比完): too many are made from one template"
+    n_compared = math.isqrt(2 * MAX_COMPARED)  # n questions are n * (n - 1) / 2 pairs
+    return Finding("warning", f"{what}; check {n_compared:,} at a time", [])
 
 
 def _split(group: list[Question], by: Literal["asked", "answer"]) -> list[list[Question]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -26,7 +27,14 @@ class Pair(NamedTuple):
 
     first: int
     second: int  # after the first
-    similarity: float  # NEAR to 1
+    similarity: float  # their Jaccard index
+
+
+class LookAlikes(NamedTuple):
+    """The pairs that were found. 找到的各对。"""
+
+    pairs: list[Pair]
+    is_complete: bool  # the search did not end at a limit
 
 
 def bare(text: str) -> str:
@@ -55,8 +63,28 @@ def jaccard(one: frozenset[str], other: frozenset[str]) -> float:
     return shared / (len(one) + len(other) - shared)
 
 
-def look_alikes(texts: Sequence[str], least: float = NEAR) -> Iterator[Pair]:
-    """Yield all pairs of texts that are at least so alike. 找出所有相似的题目。
+def look_alikes(
+    texts: Sequence[str],
+    least: float = NEAR,
+    most_pairs: int = sys.maxsize,
+    most_compared: int = sys.maxsize,
+) -> LookAlikes:
+    """Find all pairs of texts that are at least so alike. 找出所有相似的题目。
+
+    The search ends at the first limit that is reached; texts of one template must nearly all be
+    compared with each other.
+    """
+    pairs: list[Pair] = []
+    for n_compared, pair in enumerate(_compare(texts, least)):
+        if n_compared == most_compared or len(pairs) == most_pairs:
+            return LookAlikes(pairs, is_complete=False)
+        if pair.similarity >= least:
+            pairs.append(pair)
+    return LookAlikes(pairs, is_complete=True)
+
+
+def _compare(texts: Sequence[str], least: float) -> Iterator[Pair]:
+    """Yield all pairs of texts that may be so alike, with how much they are. 逐对比较。
 
     Sets that alike share one of the few rarest members of each, and differ little in size, so only
     those are compared. Source: Bayardo et al. 2007 (WWW), "Scaling up all pairs similarity search".
@@ -73,7 +101,6 @@ def look_alikes(texts: Sequence[str], least: float = NEAR) -> Iterator[Pair]:
         for first in candidates:
             if len(sets[first]) >= least * len(members) - ROUNDING:
                 similarity = jaccard(sets[first], members)
-                if similarity >= least:
-                    yield Pair(min(first, second), max(first, second), similarity)
+                yield Pair(min(first, second), max(first, second), similarity)
         for pair in rarest:
             having[pair].append(second)

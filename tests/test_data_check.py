@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 import time
 from pathlib import Path
@@ -126,21 +127,22 @@ def test_the_pairs_that_are_found_are_those_of_brute_force(seed: int, least: flo
     texts = list(dict.fromkeys(texts))
     expected = _brute_force(texts, least)
     assert expected
-    assert sorted(look_alikes(texts, least)) == expected
+    assert sorted(look_alikes(texts, least).pairs) == expected
 
 
 def test_no_pair_is_lost_to_the_rounding_of_numbers() -> None:
     """14 of 25 pairs are shared, and 0.56 * 25 is 14.000000000000002."""
     assert 0.56 * 25 > 14
     texts = [LONG[:15], LONG + "吗"]
-    assert [*look_alikes(texts, 0.56)] == [(0, 1, 0.56)]
+    assert look_alikes(texts, 0.56).pairs == [(0, 1, 0.56)]
 
 
 def test_nine_tenths_is_near_and_less_is_not() -> None:
     """n pairs and one character more: n of n + 1 pairs are shared."""
     for n in (8, 9, 10, 19, 24):
         text = LONG[: n + 1]
-        assert (len([*look_alikes([text, text + "吗"])]) == 1) == (n / (n + 1) >= NEAR) == (n >= 9)
+        n_found = len(look_alikes([text, text + "吗"]).pairs)
+        assert (n_found == 1) == (n / (n + 1) >= NEAR) == (n >= 9)
 
 
 def test_ten_thousand_questions_take_a_moment() -> None:
@@ -149,7 +151,7 @@ def test_ten_thousand_questions_take_a_moment() -> None:
     texts = ["".join(source.choices(letters, k=source.randint(5, 25))) for _ in range(10_000)]
     texts += [text + "吗" for text in texts[:500] if len(text) > 10]
     started_at = time.process_time()
-    n_found = sum(1 for _ in look_alikes(texts))
+    n_found = len(look_alikes(texts).pairs)
     assert time.process_time() - started_at < 5
     assert n_found >= sum(len(text) > 10 for text in texts[:500])
 
@@ -282,6 +284,33 @@ def test_pairs_beyond_a_limit_are_not_all_looked_for(
     assert finding is not None
     assert ": 10; " in finding.sentence
     assert finding.sentence.endswith("; there are more")
+
+
+def _word_problems(n: int) -> list[str]:
+    """Texts of one template: two numbers make nearly all pairs worth comparing, and few near."""
+    text = "小明有{}个苹果，妈妈又买来{}个苹果，请问现在小明一共有多少个苹果"
+    return [text.format(n // 100 + 10, n % 100 + 10) for n in range(n)]
+
+
+def test_texts_of_one_template_are_compared_up_to_a_limit(
+    char: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few of them are near, so the limit of pairs was never reached: 20,000 took minutes."""
+    pairs = [(text, str(n)) for n, text in enumerate(_word_problems(200))]
+    whole = check([table(pairs)], char, SEQ_LEN)
+    assert found(whole, "没有比完") is None
+    monkeypatch.setattr(data_check, "MAX_COMPARED", 200 * 199 // 2)
+    assert check([table(pairs)], char, SEQ_LEN) == whole
+    monkeypatch.setattr(data_check, "MAX_COMPARED", 1_000)
+    finding = found(check([table(pairs)], char, SEQ_LEN), "没有比完")
+    assert finding is not None
+    assert finding.severity == "warning"
+    assert finding.sentence.endswith("; check 44 at a time")  # 44 * 43 / 2 = 946
+
+
+def test_every_two_questions_of_the_number_that_is_advised_are_compared() -> None:
+    n = math.isqrt(2 * data_check.MAX_COMPARED)
+    assert n * (n - 1) // 2 <= data_check.MAX_COMPARED < (n + 1) * n // 2
 
 
 # ---------------------------------------------------------------- answers, lengths, characters
