@@ -85,7 +85,7 @@ def finish_swap(folder: Path) -> None:
 
 
 def _beside(folder: Path, what: str) -> Path:
-    return folder.with_name(f".{folder.name}.{what}")
+    return folder.parent / f".{folder.name}.{what}"  # not with_name: "." has no name
 
 
 def _write(path: Path, content: bytes) -> None:

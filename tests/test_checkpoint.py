@@ -492,6 +492,14 @@ def test_a_power_cut_between_the_two_renamings_does_not_bring_the_shipped_model(
     assert load_checkpoint(own).folder == own
 
 
+def test_the_working_folder_may_be_a_checkpoint(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found here: --checkpoint . ended in a traceback, as that path has no name."""
+    monkeypatch.chdir(copy)
+    assert load_checkpoint(Path()).metrics == load_checkpoint(copy).metrics
+
+
 def test_the_old_checkpoint_is_kept_as_previous(trained: Checkpoint, tmp_path: Path) -> None:
     last, previous = tmp_path / "last", tmp_path / "previous" / "last"
     save(last, trained)
