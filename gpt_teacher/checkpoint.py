@@ -130,6 +130,8 @@ def quantized_twin(folder: Path) -> Path | None:
     """Return the quantized checkpoint of the same run: inside, or beside `last`. 量化版的位置。"""
     places = [folder / "quantized"]
     places += [folder.parent / "quantized"] if folder.name == "last" else []
+    for place in places:
+        finish_swap(place)
     return next((place for place in places if (place / WEIGHTS_FILE).is_file()), None)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from gpt_teacher import SHIPPED, open_origin
+from gpt_teacher import default_checkpoint, open_origin
 from gpt_teacher.card.facts import CardFacts
 from gpt_teacher.config import Config
 from gpt_teacher.errors import HubError
@@ -70,8 +70,7 @@ def wanted_repo(arguments: argparse.Namespace, config: Config) -> str:
 
 def source(arguments: argparse.Namespace, config: Config) -> Path:
     """Return the run to publish: the user's own if there is one, else the shipped one. 来源。"""
-    own = Path(config.training.save_dir)
-    return arguments.checkpoint or (own if (own / "last").is_dir() else SHIPPED)
+    return arguments.checkpoint or default_checkpoint(config).parent
 
 
 def show_plan(folder: Path, repo_id: str) -> None:

@@ -239,6 +239,24 @@ def test_a_model_of_plain_text_is_published_with_continuations(
     assert "续写 · continuation" in card
 
 
+@pytest.mark.parametrize(
+    "words", [(), ("--checkpoint", "checkpoints"), ("--checkpoint", "checkpoints/last")]
+)
+def test_after_a_power_cut_the_own_model_is_published_with_its_twin(
+    student: HubCommands, words: tuple[str, ...]
+) -> None:
+    """Found here: between the two renamings of a save, the shipped model went out instead."""
+    checkpoints = student.project / "checkpoints"
+    weights = (checkpoints / "last/model.safetensors").read_bytes()
+    for name in ("last", "quantized"):
+        (checkpoints / name).rename(checkpoints / f".{name}.old")
+    done = student.push("http://127.0.0.1:9", *words, "--dry-run", "--output", "usb", token=None)
+    assert done.code == 0, done.stderr
+    folder = student.project / "usb"
+    assert (folder / "model.safetensors").read_bytes() == weights
+    assert {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()} == PUBLISHED
+
+
 # ---------------------------------------------------------------- opened without this project
 
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from gpt_teacher import SHIPPED, Pretrained, from_pretrained
+from gpt_teacher.atomic import finish_swap
 from gpt_teacher.card.facts import CardFacts, choose_samples, log_of, read_facts, shown_path
 from gpt_teacher.card.layout import CARD_FILE, LICENCE_FILE, LOSS_CURVE_FILE, QUANTIZED_FOLDER
 from gpt_teacher.card.loss_curve import loss_curve_svg
@@ -44,6 +45,8 @@ def run_folders(folder: Path) -> RunFolders:
 
     Raises CheckpointError if there is no checkpoint.
     """
+    for place in (folder / "last", folder):
+        finish_swap(place)
     last = folder / "last" if (folder / "last").is_dir() else folder
     if not (last / "config.json").is_file():
         raise CheckpointError(
