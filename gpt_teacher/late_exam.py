@@ -16,12 +16,14 @@ from gpt_teacher.final_exam import final_exam
 from gpt_teacher.prompt import CHAT_TEMPLATE
 from gpt_teacher.quantize import dequantize, quantize
 from gpt_teacher.run_log import LOG_FILE, LogWriter
+from gpt_teacher.stored_report import read_report, save_report
 
 
 def take_late_exam(last: Path, say: Callable[[str], None]) -> bool:
     """Examine the checkpoint `last` unless its metrics have an exam; tell if it was done. 补考。
 
-    The quantized twin is made anew beside it; both get the results, and the log its `end` row.
+    The quantized twin is made anew beside it; both get the results, and the log its `end` row. A
+    stored report stays: it is of the same weights.
     Raises children of GPTTeacherError, e.g. if its data are not on this machine, or not the same.
     """
     checkpoint = load_checkpoint(last)
@@ -45,6 +47,7 @@ def take_late_exam(last: Path, say: Callable[[str], None]) -> bool:
         say(line)
     config = replace(checkpoint.config, sampling=replace(sampling, refuse_below=exam.threshold))
     metrics = checkpoint.metrics | {"exam": exam.results, "refuse_below": exam.threshold}
+    report = read_report(last)
     with tempfile.TemporaryDirectory() as folder:
         log = _ended_log(last, Path(folder), metrics)
         # `last` comes last: if this is cut short, the exam is taken anew.
@@ -52,6 +55,8 @@ def take_late_exam(last: Path, say: Callable[[str], None]) -> bool:
             save_checkpoint(
                 place, tensors, config, checkpoint.tokenizer, metrics, CHAT_TEMPLATE, log
             )
+    if report is not None:
+        save_report(last, report.json)
     return True
 
 

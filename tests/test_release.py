@@ -17,9 +17,11 @@ from gpt_teacher import from_pretrained, late_exam
 from gpt_teacher.checkpoint import load_checkpoint
 from gpt_teacher.config import load_config
 from gpt_teacher.errors import CheckpointError
+from gpt_teacher.exam_report import report_on
 from gpt_teacher.late_exam import take_late_exam
 from gpt_teacher.run_log import LOG_FILE, read_log
 from gpt_teacher.run_state import resumed
+from gpt_teacher.stored_report import REPORT_FILE, read_report, save_report
 from gpt_teacher.training_run import initial_weights, run_training
 
 SPACE = "teacher/app"
@@ -222,6 +224,17 @@ def test_an_exam_that_is_cut_short_is_taken_anew(
             take_late_exam(last, str)
     assert take_late_exam(last, str)
     assert metrics_of(last) == metrics_of(stopped / "checkpoints/quantized")
+
+
+def test_a_late_exam_keeps_the_stored_report(stopped: Path) -> None:
+    """Found here: what `evaluate --save` had taken minutes for was gone after a release."""
+    last = stopped / "checkpoints/last"
+    kept = save_report(last, report_on(last, [], 4, str)[0]).read_bytes()
+    assert take_late_exam(last, str)
+    assert (last / REPORT_FILE).read_bytes() == kept
+    report = read_report(last)
+    assert report is not None
+    assert report.json["refuse_below"] == metrics_of(last)["refuse_below"]
 
 
 def test_without_a_log_none_is_made_up(stopped: Path) -> None:
