@@ -257,6 +257,15 @@ def test_after_a_power_cut_the_own_model_is_published_with_its_twin(
     assert {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()} == PUBLISHED
 
 
+def test_quantized_weights_are_not_published_alone(student: HubCommands) -> None:
+    """Found here: their card said fp32, and its code printed another number than it stated."""
+    words = ("--checkpoint", "checkpoints/quantized", "--dry-run", "--output", "usb")
+    done = student.push("http://127.0.0.1:9", *words, token=None)
+    assert done.code == 2
+    assert "checkpoints/quantized holds quantized weights alone; name the folder" in done.stderr
+    assert not (student.project / "usb").exists()
+
+
 # ---------------------------------------------------------------- opened without this project
 
 

@@ -24,6 +24,7 @@ from gpt_teacher.card.model_card import model_card
 from gpt_teacher.checkpoint import METRICS_FILE, WEIGHTS_FILE, load_checkpoint, quantized_twin
 from gpt_teacher.errors import CheckpointError
 from gpt_teacher.hub.files import belongs, write_folder
+from gpt_teacher.quantize import is_quantized
 from gpt_teacher.run_log import LOG_FILE
 from gpt_teacher.sampler import Answer, continue_text
 
@@ -61,13 +62,19 @@ def make_folder(source: Path, repo_id: str, output: Path | None) -> tuple[Path, 
 
     It is written to `output` if that is free, by default to a folder of ours. The same run gives
     the same bytes. Paths of this machine are not published. Raises CheckpointError if the run is
-    not whole, HubError if the folder cannot be written.
+    not whole, or the source a quantized twin alone, HubError if the folder cannot be written.
     """
     last, quantized = run_folders(source)
+    checkpoint = load_checkpoint(last)
+    if is_quantized(checkpoint.tensors):
+        raise CheckpointError(
+            f"{last} holds quantized weights alone; name the folder `last` of their run with "
+            f"--checkpoint: its quantized twin is published, too"
+        )
     teacher = from_pretrained(last)
     twin = load_checkpoint(quantized) if quantized else None
     samples = choose_samples(teacher.metrics, log_of(last), asker(teacher))
-    facts = read_facts(repo_id, load_checkpoint(last), twin, samples)
+    facts = read_facts(repo_id, checkpoint, twin, samples)
     files = checkpoint_files(last, "")
     if quantized:
         files |= checkpoint_files(quantized, f"{QUANTIZED_FOLDER}/")
