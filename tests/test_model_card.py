@@ -624,6 +624,55 @@ def test_without_files_the_probes_of_the_log_are_asked() -> None:
     assert choose_samples({}, None, refuse()) == []
 
 
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        ("exam", "x", "exam is 'x'"),
+        ("exam.int8", None, "exam.int8 is None"),
+        ("exam.fp32.memorised", 12, "exam.fp32.memorised is 12"),
+        ("exam.fp32.memorised.hits", "x", "exam.fp32.memorised.hits is 'x'"),
+        ("exam.int8.same_as_fp32", "x", "exam.int8.same_as_fp32 is 'x'"),
+        ("refuse_below", "x", "refuse_below is 'x'"),
+        ("versions", None, "versions is None"),
+        ("cpu", ["a"], "cpu is ['a']"),
+        ("parameters", "many", "parameters is 'many'"),
+        ("elapsed_seconds", "x" * 99, f"elapsed_seconds is '{'x' * 39}"),
+        ("fingerprints", [], "fingerprints is []"),
+        ("fingerprints.data.train", 5, "fingerprints.data.train is 5"),
+        ("fingerprints.data.val.path", None, "fingerprints.data.val.path is None"),
+    ],
+)
+def test_metrics_that_somebody_has_edited_are_one_sentence(
+    tiny_run: TinyRun, place: str, value: Any, said: str
+) -> None:
+    """Found here: each of these was a traceback when a model was published, or shown."""
+    last = load_checkpoint(tiny_run.last)
+    inside = metrics = copy.deepcopy(last.metrics)
+    *parents, key = place.split(".")
+    for parent in parents:
+        inside = inside[parent]
+    inside[key] = value
+    with pytest.raises(CheckpointError) as raised:
+        read_facts("a/b", replace(last, metrics=metrics), None, [])
+    assert str(raised.value) == (
+        f"{last.folder / 'metrics.json'} is damaged: {said}; copy the whole checkpoint folder again"
+    )
+
+
+def test_a_data_file_without_its_path_or_sum_is_no_traceback(
+    asked_files: dict[str, Any],
+) -> None:
+    for key in ("path", "sha256"):
+        facts = hand_facts()
+        for file in facts.data.values():
+            del file[key]
+        assert "–" in cells_of(model_card(facts))["train"][0 if key == "path" else -1]
+        metrics = copy.deepcopy(asked_files)
+        for file in metrics["fingerprints"]["data"].values():
+            del file[key]
+        assert choose_samples(metrics, None, refuse()) == []
+
+
 def test_weights_of_two_runs_make_no_card(tiny_run: TinyRun) -> None:
     last, quantized = load_checkpoint(tiny_run.last), load_checkpoint(tiny_run.quantized)
     other = replace(quantized, metrics=quantized.metrics | {"seed": 7})

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from gpt_teacher import SHIPPED
 from gpt_teacher.card.layout import QUANTIZED_FOLDER
+from gpt_teacher.card.metrics import check_metrics
 from gpt_teacher.checkpoint import WEIGHTS_FILE, Checkpoint
 from gpt_teacher.config import Config
 from gpt_teacher.data import spread
@@ -99,8 +100,10 @@ def read_facts(
 ) -> CardFacts:
     """Return the facts of a checkpoint and its quantized twin. 收集事实。
 
-    Raises CheckpointError if the parts are not of one run, DataError if the log cannot be read.
+    Raises CheckpointError if the parts are not of one run or the metrics are damaged, DataError
+    if the log cannot be read.
     """
+    check_metrics(last.metrics, last.folder)
     if quantized is not None and quantized.metrics != last.metrics:
         raise CheckpointError(
             f"{last.folder} and {quantized.folder} are not of one run; finish it with: "
@@ -196,9 +199,9 @@ def _file_questions(metrics: Json, splits: tuple[str, ...]) -> list[Question]:
     for split in splits:
         if metrics.get("is_text") or not files.get(split, {}).get("rows_used"):
             continue
-        path = Path(files[split]["path"])
+        path = Path(files[split].get("path", ""))
         for place in (path, SHIPPED.parent / path):
-            if place.is_file() and file_sha256(place) == files[split]["sha256"]:
+            if place.is_file() and file_sha256(place) == files[split].get("sha256"):
                 rows: list[Row] = spread(read_rows(place), N_ANSWERS * TRIES)
                 source = shown_path(path.as_posix())
                 return [Question(row.prompt, row.completion, source) for row in rows]

@@ -97,9 +97,9 @@ def _data(facts: CardFacts) -> str:
     head += [] if facts.is_text else ["不同的回答 · answers"]
     rows = []
     for split, file in facts.data.items():
-        cells = [split, code(shown_path(str(file["path"]))), _count(file.get(counted))]
+        cells = [split, code(shown_path(file.get("path", DASH))), _count(file.get(counted))]
         cells += [] if facts.is_text else [_count(file.get("answers"))]
-        rows.append([*cells, code(str(file["sha256"]))])
+        rows.append([*cells, code(file.get("sha256", DASH))])
     text = words.DATA_TEXT if facts.is_text else words.DATA_QUESTIONS
     return f"{table([*head, 'SHA-256'], rows)}\n\n{text}"
 

@@ -10,6 +10,7 @@ The same folder, on a USB stick, opens with --checkpoint FOLDER where there is n
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ import yaml
 
 from gpt_teacher import SHIPPED, Pretrained, from_pretrained
 from gpt_teacher.atomic import finish_swap
-from gpt_teacher.card.facts import CardFacts, choose_samples, log_of, read_facts, shown_path
+from gpt_teacher.card.facts import CardFacts, choose_samples, read_facts, shown_path
 from gpt_teacher.card.layout import CARD_FILE, LICENCE_FILE, LOSS_CURVE_FILE, QUANTIZED_FOLDER
 from gpt_teacher.card.loss_curve import loss_curve_svg
 from gpt_teacher.card.model_card import model_card
@@ -73,8 +74,9 @@ def make_folder(source: Path, repo_id: str, output: Path | None) -> tuple[Path, 
         )
     teacher = from_pretrained(last)
     twin = load_checkpoint(quantized) if quantized else None
-    samples = choose_samples(teacher.metrics, log_of(last), asker(teacher))
-    facts = read_facts(repo_id, checkpoint, twin, samples)
+    facts = read_facts(repo_id, checkpoint, twin, [])
+    samples = choose_samples(facts.metrics, facts.log, asker(teacher))
+    facts = replace(facts, samples=samples)
     files = checkpoint_files(last, "")
     if quantized:
         files |= checkpoint_files(quantized, f"{QUANTIZED_FOLDER}/")
