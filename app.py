@@ -6,9 +6,10 @@ import os
 import sys
 from pathlib import Path
 
+from gpt_teacher.errors import DataError
 from gpt_teacher.run_log import LOG_FILE, TrainingLog, read_log
 from scripts import model_options
-from scripts.command_line import DONE, make_parser, read_config, run
+from scripts.command_line import DONE, make_parser, read_config, run, say
 from scripts.page_models import open_for_page, open_twin, warm_up
 
 
@@ -44,9 +45,18 @@ def main() -> int:
 
 
 def training_log(folder: Path) -> TrainingLog | None:
-    """Return the log of a checkpoint, if it has one. 训练日志。"""
+    """Return the log of a checkpoint, if it has one. 训练日志。
+
+    A damaged one, or one without steps, is left out with a warning.
+    """
     path = folder / LOG_FILE
-    return read_log(path) if path.exists() else None
+    if not path.exists():
+        return None
+    try:
+        return read_log(path)
+    except DataError as error:
+        say(f"warning: {error}\nthe page goes without the training log")
+        return None
 
 
 if __name__ == "__main__":

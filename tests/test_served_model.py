@@ -183,6 +183,14 @@ def test_the_app_is_up_soon_though_the_hub_never_answers(project: Path, tmp_path
             assert "`checkpoints/last`" in page
 
 
+def test_the_app_goes_without_a_log_that_holds_no_steps(project: Path, tmp_path: Path) -> None:
+    """Found here: a whole model with an empty log stopped the page."""
+    (project / "checkpoints/last/train_log.jsonl").write_bytes(b"")
+    environment = client_environment("http://127.0.0.1:9", tmp_path / "home", token=None)
+    with app(project, environment, "--checkpoint", "checkpoints/last") as page:
+        assert "`checkpoints/last`" in page
+
+
 def test_the_app_serves_a_model_of_the_hub(
     tiny_run: TinyRun, untrained_project: Path, tmp_path: Path
 ) -> None:

@@ -96,7 +96,11 @@ class CardFacts:
 
 
 def read_facts(
-    repo_id: str, last: Checkpoint, quantized: Checkpoint | None, samples: list[SampleAnswer]
+    repo_id: str,
+    last: Checkpoint,
+    quantized: Checkpoint | None,
+    samples: list[SampleAnswer],
+    with_log: bool = True,
 ) -> CardFacts:
     """Return the facts of a checkpoint and its quantized twin. 收集事实。
 
@@ -129,7 +133,7 @@ def read_facts(
         counted,
         last.tokenizer.file_name,
         last.metrics,
-        log_of(last.folder),
+        log_of(last.folder) if with_log else None,
         weights,
         samples,
     )

@@ -68,15 +68,15 @@ def _facts(teacher: Pretrained) -> CardFacts:
     quantized = is_quantized(last.tensors)
     twin = None if quantized else quantized_twin(teacher.folder)
     try:
-        facts = read_facts(name, last, load_checkpoint(twin) if twin else None, [])
+        facts = read_facts(name, last, load_checkpoint(twin) if twin else None, [], with_log=False)
     except CheckpointError:  # the twin is of another run, or damaged: it is not served here
-        facts = read_facts(name, last, None, [])
+        facts = read_facts(name, last, None, [], with_log=False)
     return replace(facts, weights={"int8": facts.weights["fp32"]}) if quantized else facts
 
 
 def _card(facts: CardFacts) -> str:
     """Return the card without what the page itself shows: curve, scores, how to ask."""
-    sections = card_sections(replace(facts, log=None))
+    sections = card_sections(facts)
     shown = {title: body for title, body in sections.items() if title not in (RESULTS, USE)}
     return "\n\n".join(f"### {title}\n\n{body}" if title else body for title, body in shown.items())
 
