@@ -124,10 +124,22 @@ def test_weights_are_named_as_what_they_are(last: Path) -> None:
     assert sha256["int8"][:16] in weights_table(alone, CHINESE)
 
 
-def test_a_twin_of_another_run_is_not_shown(last: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("metrics.json", "{}"),
+        ("model.safetensors", "broken"),
+        ("tokenizer.json", "{"),
+        ("config.yaml", "model: {layers: 4}"),
+    ],
+)
+def test_a_twin_of_another_run_or_a_damaged_one_is_not_shown(
+    last: Path, tmp_path: Path, file: str, content: str
+) -> None:
+    """Found here: a twin with a broken tokenizer or configuration stopped the page."""
     for name in ("last", "quantized"):
         shutil.copytree(last.parent / name, tmp_path / name)
-    (tmp_path / "quantized" / "metrics.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "quantized" / file).write_text(content, encoding="utf-8")
     assert list(read_report_card(from_pretrained(tmp_path / "last")).weights) == ["fp32"]
 
 

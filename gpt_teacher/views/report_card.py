@@ -9,7 +9,7 @@ from gpt_teacher import Origin, Pretrained
 from gpt_teacher.card.facts import CardFacts, WeightsFile, read_facts
 from gpt_teacher.card.model_card import RESULTS, USE, card_sections
 from gpt_teacher.checkpoint import load_checkpoint, quantized_twin
-from gpt_teacher.errors import CheckpointError
+from gpt_teacher.errors import GPTTeacherError
 from gpt_teacher.exam import Score
 from gpt_teacher.quantize import is_quantized
 from gpt_teacher.stored_report import PRECISIONS, ModelReport, StoredReport, read_report
@@ -69,7 +69,7 @@ def _facts(teacher: Pretrained) -> CardFacts:
     twin = None if quantized else quantized_twin(teacher.folder)
     try:
         facts = read_facts(name, last, load_checkpoint(twin) if twin else None, [], with_log=False)
-    except CheckpointError:  # the twin is of another run, or damaged: it is not served here
+    except GPTTeacherError:  # the twin is of another run, or damaged: it is not served here
         facts = read_facts(name, last, None, [], with_log=False)
     return replace(facts, weights={"int8": facts.weights["fp32"]}) if quantized else facts
 
