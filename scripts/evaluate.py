@@ -38,17 +38,16 @@ def main() -> int:
     reports, replies = [report for report, _ in done], [next(iter(r.values())) for _, r in done]
     if arguments.save:
         say(f"saved: {save_report(folders[0], reports[0])}")
-    if arguments.json is not None:
-        text = json.dumps(
-            reports if arguments.compare else reports[0], ensure_ascii=False, indent=2
-        )
-        write_text(None if str(arguments.json) == "-" else arguments.json, text + "\n")
+    in_json = json.dumps(reports if arguments.compare else reports[0], ensure_ascii=False, indent=2)
     if str(arguments.json) == "-":
+        write_text(None, in_json + "\n")
         return DONE
     if arguments.compare:
         print("\n".join(comparison_lines(reports, replies, [str(name) for name in names])))
     else:
         print("\n".join(report_lines(reports[0])))
+    if arguments.json is not None:  # last: if it cannot be written, the report is shown
+        write_text(arguments.json, in_json + "\n")
     return DONE
 
 

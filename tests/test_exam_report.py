@@ -373,7 +373,6 @@ BAD_EXAMS = {
     ),
     "no taught": (["--most-taught", "0"], "--most-taught 0: give 1 or more"),
     "no test": (["--set", "data.test_path=no.jsonl"], "no.jsonl: no such file"),
-    "not there": (["--json", "config.yaml/x"], "cannot write config.yaml/x: "),
 }
 
 
@@ -384,6 +383,18 @@ def test_what_is_wrong_with_an_exam_is_said(evaluate: Callable[..., Finished], c
     assert (ended.code, ended.stdout) == (2, "")
     assert "Traceback" not in ended.stderr
     assert expected in ended.stderr
+
+
+@pytest.mark.parametrize("words", [(), ("--compare", "checkpoints/last", "checkpoints/quantized")])
+def test_a_report_that_cannot_be_written_is_printed_first(
+    evaluate: Callable[..., Finished], words: tuple[str, ...]
+) -> None:
+    """Found here: the error came after the whole exam, and nothing of it was shown."""
+    ended = evaluate(*words, "--json", "config.yaml/x")
+    assert ended.code == 2
+    assert "memorised" in ended.stdout
+    assert "Traceback" not in ended.stderr
+    assert "cannot write config.yaml/x: " in ended.stderr
 
 
 def test_a_model_of_plain_text_has_no_questions_to_be_asked(
