@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from gpt_teacher import SHIPPED
+from gpt_teacher.atomic import replace_folder
 from gpt_teacher.checkpoint import load_checkpoint
 from gpt_teacher.errors import CheckpointError
 from gpt_teacher.exam import FOUR_NUMBERS, Score
@@ -40,18 +40,28 @@ def main() -> int:
     """Check both folders, copy them, write the README. 主程序。"""
     config = read_config(make_parser(__doc__).parse_args())
     source = Path(config.training.save_dir)
+    if source.resolve() == SHIPPED.resolve():
+        raise CheckpointError(f"{source} is shipped already; name a run: training.save_dir=FOLDER")
     metrics = [load_checkpoint(source / name).metrics for name in ("last", "quantized")]
     if metrics[0] != metrics[1] or "exam" not in metrics[0]:
         raise CheckpointError(f"{source}: last and quantized are not of one finished run")
     if read_report(source / "last") is None:
         raise CheckpointError(f"{source / 'last'} has no exam report; make it with: {SAVE_COMMAND}")
-    for name in ("last", "quantized"):
-        shutil.rmtree(SHIPPED / name, ignore_errors=True)
-        shutil.copytree(source / name, SHIPPED / name)
     rows = [f"| {title} | {value} |" for title, value in facts(metrics[0], source).items()]
+    for name in ("last", "quantized"):
+        copy(source / name, SHIPPED / name)
     write_text(SHIPPED / "README.md", README.format(table="\n".join(rows)))
     print(f"{SHIPPED}: shipped step {metrics[0]['steps']} of commit {metrics[0]['code_commit']}")
     return DONE
+
+
+def copy(source: Path, target: Path) -> None:
+    """Put a copy of a folder in the place of another, whole or not at all. 整体复制。"""
+    try:
+        files = {p.name: p.read_bytes() for p in source.iterdir() if p.is_file()}
+        replace_folder(target, files)
+    except OSError as error:
+        raise CheckpointError(f"cannot write {target}: {error}; free some space") from None
 
 
 def facts(metrics: dict, source: Path) -> dict[str, object]:
@@ -74,7 +84,7 @@ def facts(metrics: dict, source: Path) -> dict[str, object]:
     for split in data.values():
         lines[f"`{split['path']}`"] = f"{split['rows_used']} rows, SHA-256 `{split['sha256']}`"
     for precision, exam in metrics["exam"].items():
-        for key in FOUR_NUMBERS:
+        for key in [key for key in FOUR_NUMBERS if key in exam]:
             lines[f"{key.replace('_', ' ')}, {precision}"] = str(Score(**exam[key]))
     lines["refused below"] = f"{metrics['refuse_below']:.3f}"
     lines["same answer, int8"] = f"{metrics['exam']['int8']['same_as_fp32']:.1%}"
