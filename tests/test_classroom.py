@@ -362,6 +362,8 @@ def provoked(hub: HubServer, stack: ExitStack) -> list[Row]:
     """One command for each row, but for those where somebody else publishes."""
     mirror = stack.enter_context(HubServer())  # one that we do not know by its name
     mirror.fault("/api/repos/create", status=405)
+    bert = hub.create("teacher/bert")
+    bert.commit("main", {"vocab.json": bert.store(b"{}")}, "of another project")
     busy = stack.enter_context(HubServer())
     busy.fault("/api/models/", status=429, headers={"Retry-After": "999"}, times=99)
     nobody, nothing = (stack.enter_context(one()) for one in (silent_endpoint, refused_endpoint))
@@ -387,6 +389,7 @@ def provoked(hub: HubServer, stack: ExitStack) -> list[Row]:
         ask("it has no such branch, tag or commit", "--revision", "v9"),
         ask("too many requests", at=busy),
         ask("is no Hub, or a login page", at=gate),
+        push("holds other files", "--repo-id", "teacher/bert", token="hf_write"),
         push("is a mirror for reading only", token="hf_write", at=mirror),
         ask("a SOCKS proxy", all_proxy="socks5://127.0.0.1:1"),
         ask("is not on this machine", "--offline"),

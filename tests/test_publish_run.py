@@ -146,6 +146,7 @@ ENDPOINTS = [
 OTHERS = [
     "还没有登录 Hub",
     "student/my-gpt 早已公开：请在 ",
+    "student/my-gpt 里有别的文件（vocab.json），没有动它",
     "这台机器设成了离线",
     "仓库中途不见了",
     "student/my-gpt 刚被别人改过",
@@ -211,6 +212,9 @@ def test_what_else_may_be_in_the_way(
     (tmp_path / "token").unlink()
     said.append(why_not(files, token=None))
     hub.create(repo_id)
+    said.append(why_not(files))
+    repository = hub.create(repo_id, private=True)
+    repository.commit("main", {"vocab.json": repository.store(b"{}")}, "of another project")
     said.append(why_not(files))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     said.append(why_not(files))

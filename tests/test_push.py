@@ -122,6 +122,34 @@ def test_files_of_an_earlier_version_go_and_the_owners_own_stay(
     assert names == {n for n in PUBLISHED if not n.startswith("quantized/")} | {"notes/lesson.md"}
 
 
+def test_a_repository_of_another_project_is_left_alone(
+    hub: HubServer, student: HubCommands
+) -> None:
+    """Found here: config.json was overwritten, vocabulary and weights were deleted."""
+    repository = hub.create(REPO)
+    names = ("README.md", "config.json", "vocab.json", "model-00001-of-00002.safetensors")
+    others = {name: repository.store(f"BERT {name}".encode()) for name in names}
+    repository.commit("main", repository.files | others, "BERT")
+    before = repository.files
+    done = student.push(hub)
+    assert done.code == 2
+    assert f"{REPO} holds other files, no model of this project (config.json)" in done.stderr
+    assert "choose a new name, or --force to publish over them" in done.stderr
+    assert repository.files == before
+    student.pushed(hub, "--force")
+    assert set(repository.files) - {".gitattributes"} == PUBLISHED
+
+
+def test_a_repository_that_was_made_on_the_web_is_used(
+    hub: HubServer, student: HubCommands
+) -> None:
+    repository = hub.create(REPO)
+    card = {"README.md": repository.store(b"---\nlicense: mit\n---\n")}
+    repository.commit("main", repository.files | card, "by hand")
+    student.pushed(hub)
+    assert set(repository.files) - {".gitattributes"} == PUBLISHED
+
+
 def test_by_xet_it_arrives_as_well(student: HubCommands) -> None:
     with HubServer(xet=True) as hub:
         student.pushed(hub, xet=True)

@@ -29,6 +29,7 @@ PATTERNS = (
 ALL_PATTERNS = [*PATTERNS, *(f"{QUANTIZED_FOLDER}/{pattern}" for pattern in PATTERNS)]
 NEEDED = ("model.safetensors", "config.json", "config.yaml")  # without them nothing opens
 TOKENIZERS = ("tokenizer.json", "tokenizer.model")  # one of them
+MADE_BY_HUB = (CARD_FILE, ".gitattributes")  # what a new repository may begin with
 SHA256_DIGITS = 64
 
 
@@ -93,6 +94,10 @@ class RemoteFiles:
             one.rfilename: one.lfs.sha256 if one.lfs else one.blob_id for one in siblings
         }
         return cls(info.sha, bool(info.private), fingerprints)
+
+    def own_files(self) -> list[str]:
+        """Return the files but for those that the Hub itself makes. 别人放进去的文件。"""
+        return [path for path in self.fingerprints if path not in MADE_BY_HUB]
 
     def differing(self, folder: Path, paths: list[str]) -> list[str]:
         """Return which paths are missing in a folder, or are other files there. 不一致的文件。"""

@@ -90,15 +90,27 @@ def publish(folder: Path, repository: Repository, options: PushOptions, say: Say
         call(say, doing, make, repository.repo_id, private=options.private, exist_ok=True)
         before = remote_files(repository, say)
         assert before is not None, "it has just been made"
-    elif options.private and not before.private:
-        raise HubError(
-            f"{repository.repo_id} is public already; make it private on its settings page, "
-            f"{repository.address}/settings, then push without --private"
-        )
+    else:
+        _check_may_replace(repository, before, options)
     published = commit_folder(folder, repository, before, options, say)
     if options.tag:
         _tag(repository.repo_id, options, published.commit, say)
     return published
+
+
+def _check_may_replace(repository: Repository, before: RemoteFiles, options: PushOptions) -> None:
+    """Raise HubError if it is public, or holds somebody's work that is no model of ours."""
+    if options.private and not before.private:
+        raise HubError(
+            f"{repository.repo_id} is public already; make it private on its settings page, "
+            f"{repository.address}/settings, then push without --private"
+        )
+    others, is_asked_for = before.own_files(), options.force or options.create_pr
+    if others and not is_asked_for and not is_model(list(before.fingerprints)):
+        raise HubError(
+            f"{repository.repo_id} holds other files, no model of this project ({others[0]}); "
+            f"nothing was changed: choose a new name, or --force to publish over them"
+        )
 
 
 def remote_files(

@@ -27,6 +27,10 @@ SENTENCES = [
             r"(\S+) is public already; .* (\S+/settings),",
             "{0} 早已公开：请在 {1} 改成私有，或者不勾选“只有我能看到”",
         ),
+        (
+            r"(\S+) holds other files, no model of this project \((.+)\);",
+            "{0} 里有别的文件（{1}），没有动它：请换一个仓库名",
+        ),
         (r"no token on this machine;", f"还没有登录 Hub：请先{LOG_IN}"),
         (r"does not accept the token", f"Hub 不认这次登录，可能已经过期：请重新{LOG_IN}"),
         (
