@@ -378,15 +378,29 @@ def test_a_pro_account_deploys_to_a_cpu_and_moves_to_zero_gpu_later(
     assert "the Space is current already" in done.stderr
 
 
-def test_another_app_of_that_name_is_left_alone(hub: HubServer, teacher: HubCommands) -> None:
+@pytest.mark.parametrize("name", ["app.py", "index.html", "Dockerfile"])
+def test_another_app_of_that_name_is_left_alone(
+    hub: HubServer, teacher: HubCommands, name: str
+) -> None:
+    """Found here: of a static page, which has no app.py, all was overwritten."""
     deployed(teacher, hub)
     space = hub.space(SPACE)
-    other = {"app.py": space.store(b"print('another')"), "README.md": space.store(b"mine")}
+    other = {name: space.store(b"another"), "README.md": space.store(b"mine")}
     space.commit("main", other, "another app")
+    space.hardware = "cpu-basic"
     done = deploy(teacher, hub, "--zero-gpu")
     assert done.code == 2
     assert f"{SPACE} is another app already; nothing was changed" in done.stderr
-    assert space.files == other
+    assert (space.files, space.hardware) == (other, "cpu-basic")
+
+
+def test_a_space_that_was_made_on_the_web_is_used(hub: HubServer, teacher: HubCommands) -> None:
+    deployed(teacher, hub)
+    space = hub.space(SPACE)
+    empty = {".gitattributes": space.store(b""), "README.md": space.store(b"---\n---\n")}
+    space.commit("main", empty, "made on the web")
+    deployed(teacher, hub)
+    assert "app.py" in space.files
 
 
 # ---------------------------------------------------------------- who may, and what for

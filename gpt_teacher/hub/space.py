@@ -14,7 +14,7 @@ from gpt_teacher.hub.connection import Say, call
 from gpt_teacher.hub.failures import without_tokens
 from gpt_teacher.hub.files import RemoteFiles
 from gpt_teacher.hub.push import PushOptions, Repository, commit_folder, remote_files
-from gpt_teacher.hub.space_folder import APP_FILE, MARK
+from gpt_teacher.hub.space_folder import MARK
 
 FREE, ZERO_GPU = "cpu-basic", "zero-a10g"
 FAILED = ("CONFIG_ERROR", "BUILD_ERROR", "RUNTIME_ERROR", "NO_APP_FILE", "DELETING")
@@ -60,8 +60,11 @@ def deploy(
 
 
 def _check_ours(space: Repository, before: RemoteFiles) -> None:
-    """Raise HubError if it is another app: nobody's work is to be overwritten."""
-    if APP_FILE in before.fingerprints and MARK not in before.fingerprints:
+    """Raise HubError if it is another app: nobody's work is to be overwritten.
+
+    A static page or a Docker image is one as well, with no app.py.
+    """
+    if before.own_files() and MARK not in before.fingerprints:
         raise HubError(
             f"{space.repo_id} is another app already; nothing was changed: choose a new name for "
             f"the Space, or delete that one on {space.address}/settings"
