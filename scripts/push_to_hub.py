@@ -56,7 +56,7 @@ def parse() -> argparse.Namespace:
     add("--tag", metavar="NAME", help="give this version a name, e.g. v1")
     add("--private", action="store_true", help="a new repository is for you alone")
     add("--create-pr", action="store_true", help="propose it to somebody else's repository")
-    add("--force", action="store_true", help="publish over what somebody else has published")
+    add("--force", action="store_true", help="publish over whatever is there; move a tag")
     return parser.parse_args()
 
 

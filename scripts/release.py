@@ -60,7 +60,7 @@ def parse() -> argparse.Namespace:
     add("--checkpoint", type=Path, metavar="FOLDER", help="default: checkpoints, else pretrained")
     add("--tag", metavar="NAME", help="give this version a name, e.g. v1")
     add("--private", action="store_true", help="a new repository is for you alone")
-    add("--force", action="store_true", help="publish over what somebody else has published")
+    add("--force", action="store_true", help="publish over whatever is there; move a tag")
     add("--space", metavar="USER/NAME", help="put the app online, too")
     add("--zero-gpu", action="store_true", help="on ZeroGPU, which is free for two Spaces")
     add("--wait", type=float, default=900, metavar="SECONDS", help="for its start; 0 = do not wait")

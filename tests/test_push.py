@@ -246,10 +246,14 @@ def test_a_concurrent_push_is_shown_and_not_overwritten(
     done = student.push(hub)
     assert done.code == 2
     assert "'课代表的模型' by teacher" in done.stderr
-    assert "--force" in done.stderr
+    assert "the same command once more publishes over it" in done.stderr
     assert repository.history("main")[0].sha == theirs
-    student.pushed(hub, "--force")
+    student.pushed(hub)
     assert n_commits(hub) == 4
+    somebody_else()
+    hub.fault("/commit/", method="POST").before = somebody_else
+    student.pushed(hub, "--force")
+    assert n_commits(hub) == 7
 
 
 def test_a_model_of_plain_text_is_published_with_continuations(

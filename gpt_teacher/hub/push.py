@@ -51,7 +51,7 @@ class PushOptions:
     tag: str | None = None
     private: bool = False
     create_pr: bool = False  # propose it to somebody else's repository
-    force: bool = False  # publish over what somebody else has published meanwhile
+    force: bool = False  # publish over other files, or what has changed since the look; move a tag
 
     def __post_init__(self) -> None:
         """Look before anything is published. 先检查。Raises HubError."""
@@ -211,7 +211,7 @@ def _who_was_faster(repository: Repository, say: Say) -> str:
     return (
         f"{repository.repo_id} has changed meanwhile: {newest.title!r} by "
         f"{', '.join(newest.authors)}, {newest.created_at:%Y-%m-%d %H:%M} UTC. Nothing was "
-        f"overwritten. Look at it, then run the command again, with --force to publish over it"
+        f"overwritten. Look at it; the same command once more publishes over it"
     )
 
 

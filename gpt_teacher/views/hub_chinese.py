@@ -56,7 +56,10 @@ SENTENCES = [
         (r"the Hub has a fault \(HTTP (\d+)\)", "Hub 出了故障（HTTP {0}）：过一会儿再发布一次"),
         (r"uploading a file has expired", "上传的地址过期了：再发布一次就好"),
         (r"no such repository, or it is private", "仓库中途不见了，或者无权查看：再发布一次"),
-        (r"(\S+) has changed meanwhile:", "{0} 刚被别人改过，没有覆盖它：请看一看，再发布一次"),
+        (
+            r"(\S+) has changed meanwhile:",
+            "{0} 刚被别人改过，没有覆盖它：请看一看，再发布一次就会盖过去",
+        ),
         (r"the Hub answers HTTP (\d+)", "Hub 回答 HTTP {0}：再发布一次，还不行就换个仓库名"),
         # ---- this machine
         (r"cannot write (.+?): ", "{0} 写不进去：请腾出磁盘空间，再发布一次"),
