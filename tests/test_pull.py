@@ -121,6 +121,22 @@ def test_offline_only_what_is_here_is_opened(hub: HubServer, student: HubCommand
     assert len(hub.requests) == n_requests
 
 
+def test_what_is_not_here_is_fetched_by_the_command_that_is_named(
+    hub: HubServer, student: HubCommands
+) -> None:
+    """Found here: without --revision the client fetched main, and v1 was still not there."""
+    repository = hub.model(REPO)
+    repository.tags["v1"] = repository.history("main")[0].sha
+    repository.commit("main", {}, "another version")
+    said = refused(student, hub, "--offline", "--revision", "v1")
+    words = said.partition("hf download")[2].partition(",")[0]
+    assert words == f" {REPO} --revision v1"
+    client = [Path(sys.executable).with_name("hf"), "download", *words.split()]
+    environment = student.environment(hub, token=None)
+    subprocess.run(client, env=environment, check=True, capture_output=True, timeout=60)
+    answered(student, hub, "--offline", "--revision", "v1")
+
+
 def test_a_stale_token_does_not_hide_a_public_model(hub: HubServer, student: HubCommands) -> None:
     answered(student, hub, token="hf_oldone")
 

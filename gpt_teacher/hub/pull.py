@@ -57,7 +57,8 @@ def pull(
         if offline:
             raise HubError(
                 f"{repo_id} at {revision or 'main'} is not on this machine; fetch it once with the "
-                f"network on: hf download {repo_id}, or name a folder with --checkpoint FOLDER"
+                f"network on: {_download(repo_id, revision)}, or name a folder with --checkpoint "
+                f"FOLDER"
             )
     try:
         answer = _fetch(repo_id, revision, seconds, go_on, cache, say)
@@ -95,22 +96,28 @@ def _fetch(
             say(answer["say"])
     except queue.Empty:
         left_alone = go_on
-        raise HubError(_too_slow(repo_id, seconds, go_on), unreachable=True) from None
+        raise HubError(_too_slow(repo_id, revision, seconds, go_on), unreachable=True) from None
     finally:
         if not left_alone:
             process.kill()
             process.wait()
 
 
-def _too_slow(repo_id: str, seconds: float, go_on: bool) -> str:
+def _too_slow(repo_id: str, revision: str | None, seconds: float, go_on: bool) -> str:
     if go_on:
         return (
             f"{repo_id} is not here after {seconds:.0f} s; the download goes on for the next time"
         )
     return (
         f"{repo_id} did not arrive within {seconds:.0f} s; on a better network: "
-        f"hf download {repo_id}, or copy a folder and name it with --checkpoint FOLDER"
+        f"{_download(repo_id, revision)}, or copy a folder and name it with --checkpoint FOLDER"
     )
+
+
+def _download(repo_id: str, revision: str | None) -> str:
+    """Return the command that fetches just this revision."""
+    named = "" if revision in (None, "main") else f" --revision {revision}"
+    return f"hf download {repo_id}{named}"
 
 
 def _start(repo_id: str, revision: str | None, cache: Path | None) -> subprocess.Popen[str]:
