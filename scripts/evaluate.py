@@ -29,6 +29,7 @@ def main() -> int:
     config = read_config(arguments)
     set_threads(config.training.threads)
     names = arguments.compare or [arguments.checkpoint or default_checkpoint(config)]
+    model_options.check_revision(arguments, *names)
     offline = arguments.offline or config.hub.offline
     origins = [locate(name, arguments.revision, offline, say=say) for name in names]
     if arguments.save:
@@ -63,8 +64,6 @@ def parse() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.compare and arguments.checkpoint:
         parser.error("give --checkpoint or --compare, not both")
-    if arguments.revision and not (arguments.checkpoint or arguments.compare):
-        parser.error("--revision names a version of a model of the Hub: give --checkpoint")
     if arguments.compare and arguments.save:
         parser.error("--save keeps the report on one model: leave out --compare")
     if arguments.compare and arguments.compare[0] == arguments.compare[1]:

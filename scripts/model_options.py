@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from gpt_teacher import Origin, default_checkpoint, locate
+from gpt_teacher import Origin, default_checkpoint, is_folder_name, locate
 from gpt_teacher.config import Config
 from gpt_teacher.errors import ConfigError
 from scripts.command_line import say
@@ -25,9 +26,20 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def origin(arguments: argparse.Namespace, config: Config) -> Origin:
     """Return the model that the options name. 选项指定的模型。"""
-    if arguments.checkpoint is None and arguments.revision:
-        raise ConfigError(["--revision names a version of a model of the Hub: give --checkpoint"])
+    check_revision(arguments, arguments.checkpoint or default_checkpoint(config))
     if arguments.checkpoint is None:
         return Origin(default_checkpoint(config))
     offline = arguments.offline or config.hub.offline
     return locate(arguments.checkpoint, arguments.revision, offline, say=say)
+
+
+def check_revision(arguments: argparse.Namespace, *models: str | Path) -> None:
+    """Raise ConfigError if --revision is given where all models are folders. 文件夹没有版本。"""
+    if arguments.revision and all(is_folder_name(str(model)) for model in models):
+        raise ConfigError(
+            [
+                f"--revision {arguments.revision} names a version of a model of the Hub, not of "
+                f"the folder {' or '.join(map(str, models))}: give --checkpoint USER/NAME, or "
+                f"leave out --revision"
+            ]
+        )

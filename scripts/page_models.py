@@ -11,6 +11,7 @@ from dataclasses import replace
 from gpt_teacher import SHIPPED, Origin, Pretrained, default_checkpoint, locate, open_origin
 from gpt_teacher.config import Config
 from gpt_teacher.errors import CheckpointError, GPTTeacherError, TokenizerError
+from scripts import model_options
 from scripts.command_line import say
 
 SAME_RUN = ("steps", "seed", "last_loss_nats", "fingerprints")  # what two folders of a run share
@@ -30,6 +31,7 @@ def open_for_page(arguments: argparse.Namespace, config: Config) -> Pretrained:
         wanted, revision = os.environ["MODEL_REPO_ID"], os.getenv("MODEL_REVISION")
     else:
         wanted, revision = config.hub.repo_id, arguments.revision or config.hub.revision
+    model_options.check_revision(arguments, wanted or default_checkpoint(config))
     if not wanted:
         return open_default(config)
     offline = arguments.offline or config.hub.offline

@@ -425,7 +425,11 @@ def test_half_a_character_under_another_key_is_written_as_its_escape(
     [
         (["问题", "--output", "a.jsonl"], "--output takes the answers to --input"),
         (["--input", "a.jsonl", "--raw"], "--raw and --show-label are for one question"),
-        (["问题", "--revision", "v1"], "--revision names a version of a model of the Hub"),
+        (["问题", "--revision", "v1"], "--revision v1 names a version of a model of the Hub, not"),
+        (
+            ["问题", "--revision", "v9", "--checkpoint", "checkpoints/last"],
+            "not of the folder checkpoints/last: give --checkpoint USER/NAME, or leave out",
+        ),
     ],
 )
 def test_options_that_would_change_nothing_are_told(

@@ -301,6 +301,13 @@ def test_json_on_stdout_is_all_that_is_there(
     assert [p.name for p in project.iterdir() if p.name == "-"] == []
 
 
+@pytest.mark.parametrize("options", [[], ["--checkpoint", "checkpoints/last"]])
+def test_a_folder_has_no_revision(evaluate: Callable[..., Finished], options: list[str]) -> None:
+    ended = evaluate("--revision", "v9", *options)
+    assert ended.code == 2
+    assert "--revision v9 names a version of a model of the Hub, not of the folder" in ended.stderr
+
+
 def test_a_quantized_checkpoint_gives_one_column(evaluate: Callable[..., Finished]) -> None:
     ended = evaluate("--checkpoint", "checkpoints/quantized")
     assert (ended.code, ended.stderr) == (0, "checkpoints/quantized, int8: 18 questions …\n")

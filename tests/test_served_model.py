@@ -20,7 +20,7 @@ from hub_server import HubServer, client_environment
 
 from gpt_teacher import SHIPPED, Origin
 from gpt_teacher.config import Config, HubConfig, TrainingConfig
-from gpt_teacher.errors import CheckpointError, HubError
+from gpt_teacher.errors import CheckpointError, ConfigError, HubError
 from gpt_teacher.views.serving import served, shown_folder
 from gpt_teacher.views.text import CHINESE
 from scripts import page_models
@@ -104,6 +104,14 @@ def test_a_folder_that_was_named_is_not_replaced() -> None:
     with pytest.raises(CheckpointError, match="no checkpoint at checkpoints/lasst"):
         page_models.open_for_page(options("checkpoints/lasst"), Config())
     assert page_models.open_for_page(options("checkpoints/last"), Config()).origin.note == ""
+
+
+@pytest.mark.parametrize("folder", ["checkpoints/last", None])
+@pytest.mark.usefixtures("project", "asked")
+def test_a_folder_has_no_revision(folder: str | None) -> None:
+    """Found here: it was passed over in silence, and another version served than was asked for."""
+    with pytest.raises(ConfigError, match=r"--revision v9 names a version .* not of the folder"):
+        page_models.open_for_page(options(folder, "v9"), Config())
 
 
 def test_a_damaged_own_model_is_replaced_and_the_page_says_so(project: Path) -> None:
