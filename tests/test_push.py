@@ -14,6 +14,8 @@ from conftest import QUESTIONS
 from hub_commands import REPO, HubCommands
 from hub_server import HubServer
 
+from gpt_teacher.hub.files import files_in
+
 CHECKPOINT = {"model.safetensors", "config.json", "generation_config.json", "tokenizer.json"}
 CHECKPOINT |= {"tokenizer_config.json", "chat_template.jinja"}
 CHECKPOINT |= {"config.yaml", "train_log.jsonl", "metrics.json"}
@@ -200,6 +202,22 @@ def test_the_folder_is_never_written_over_other_files(student: HubCommands) -> N
     assert done.code == 2
     assert "mine is in the way (it holds README.md)" in done.stderr
     assert (own / "README.md").read_text(encoding="utf-8") == "我的笔记"
+
+
+def test_what_macos_leaves_is_in_nobodys_way_and_not_published(student: HubCommands) -> None:
+    """Found here: who had looked at the folder with Finder could not write it anew."""
+    for place in ("last", "quantized"):
+        for name in ("._config.json", "._config.yaml", ".DS_Store"):
+            (student.project / "checkpoints" / place / name).write_bytes(b"\0\5\x16\7")
+    folder = student.project / "demo"
+    folder.mkdir()
+    for _ in range(2):
+        (folder / ".DS_Store").write_bytes(b"\0")
+        student.pushed("http://127.0.0.1:9", "--dry-run", "--output", "demo", token=None)
+        assert set(files_in(folder)) == PUBLISHED
+    (folder / ".env").write_text("my own", encoding="utf-8")
+    done = student.push("http://127.0.0.1:9", "--dry-run", "--output", "demo", token=None)
+    assert "demo is in the way (it holds .env)" in done.stderr
 
 
 def test_private_is_for_a_new_repository_only(hub: HubServer, student: HubCommands) -> None:

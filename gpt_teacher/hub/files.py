@@ -30,13 +30,16 @@ ALL_PATTERNS = [*PATTERNS, *(f"{QUANTIZED_FOLDER}/{pattern}" for pattern in PATT
 NEEDED = ("model.safetensors", "config.json", "config.yaml")  # without them nothing opens
 TOKENIZERS = ("tokenizer.json", "tokenizer.model")  # one of them
 MADE_BY_HUB = (CARD_FILE, ".gitattributes")  # what a new repository may begin with
+LEFT_BY_MACOS = (".DS_Store", "._*")  # by looking at a folder, and on sticks beside each file
 SHA256_DIGITS = 64
 
 
 def belongs(path: str) -> bool:
     """Tell whether a path of a repository is part of a checkpoint. 是否属于检查点。"""
     folder, _, name = path.rpartition("/")
-    return folder in ("", QUANTIZED_FOLDER) and any(fnmatch(name, p) for p in PATTERNS)
+    is_hidden = name.startswith(".")  # ._config.json, which macOS puts beside config.json
+    is_named = not is_hidden and any(fnmatch(name, pattern) for pattern in PATTERNS)
+    return is_named and folder in ("", QUANTIZED_FOLDER)
 
 
 def is_model(paths: list[str]) -> bool:
@@ -68,7 +71,8 @@ def write_folder(target: Path, files: dict[str, bytes], mark: str | None) -> Non
 
 
 def _check_free(target: Path, files: dict[str, bytes], mark: str) -> None:
-    found = [p for p in target.rglob("*") if p.is_file()] if target.is_dir() else []
+    paths = target.rglob("*") if target.is_dir() else ()
+    found = [p for p in paths if p.is_file() and not any(map(p.match, LEFT_BY_MACOS))]
     others = [p for p in found if p.relative_to(target).as_posix() not in files]
     if target.is_file() or others or (found and not (target / mark).is_file()):
         held = (others or found or [target])[0].name
