@@ -14,7 +14,8 @@ from conftest import QUESTIONS
 from hub_commands import REPO, HubCommands
 from hub_server import HubServer
 
-from gpt_teacher.hub.files import files_in
+from gpt_teacher.errors import HubError
+from gpt_teacher.hub.files import files_in, write_folder
 
 CHECKPOINT = {"model.safetensors", "config.json", "generation_config.json", "tokenizer.json"}
 CHECKPOINT |= {"tokenizer_config.json", "chat_template.jinja"}
@@ -202,6 +203,16 @@ def test_the_folder_is_never_written_over_other_files(student: HubCommands) -> N
     assert done.code == 2
     assert "mine is in the way (it holds README.md)" in done.stderr
     assert (own / "README.md").read_text(encoding="utf-8") == "我的笔记"
+
+
+def test_a_folder_without_a_name_is_refused_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found here: in an empty folder, --output . ended in a ValueError."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(HubError, match=r"^\. has no name of its own; .* --output demo$"):
+        write_folder(Path(), {"config.json": b"{}"}, "config.json")
+    assert files_in(tmp_path) == []
 
 
 def test_what_macos_leaves_is_in_nobodys_way_and_not_published(student: HubCommands) -> None:

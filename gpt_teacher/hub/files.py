@@ -71,6 +71,11 @@ def write_folder(target: Path, files: dict[str, bytes], mark: str | None) -> Non
 
 
 def _check_free(target: Path, files: dict[str, bytes], mark: str) -> None:
+    if not target.name:  # like . and E:\, in whose place no folder can be put
+        raise HubError(
+            f"{target} has no name of its own; nothing was written: name a new folder in it, for "
+            f"example: --output {target / 'demo'}"
+        )
     paths = target.rglob("*") if target.is_dir() else ()
     found = [p for p in paths if p.is_file() and not any(map(p.match, LEFT_BY_MACOS))]
     others = [p for p in found if p.relative_to(target).as_posix() not in files]
