@@ -29,7 +29,7 @@ def main() -> int:
     arguments = parse()
     config = read_config(arguments)
     prepare_client()
-    space = Repository(repo_id_of(arguments.repo_id), "space")
+    space = Repository(repo_id_of(arguments.repo_id, "space"), "space")
     model = Repository(wanted_model(arguments, config))
     if not arguments.dry_run:
         check_may_publish(look_up_account(say), space.repo_id)

@@ -28,7 +28,8 @@ def main() -> int:
     arguments = parse()
     config = read_config(arguments)
     model = Repository(wanted_repo(arguments, config))
-    space = Repository(repo_id_of(arguments.space), "space") if arguments.space else None
+    app = repo_id_of(arguments.space, "space") if arguments.space else None
+    space = Repository(app, "space") if app else None
     options = PushOptions(arguments.tag, arguments.private, force=arguments.force)
     account = look_up_account(say)
     check_may_publish(account, model.repo_id)

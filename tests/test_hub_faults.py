@@ -8,12 +8,16 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from conftest import Commands
 from hub_commands import REPO, HubCommands
 from hub_faults import refused_endpoint, silent_endpoint, web_page_endpoint
 from hub_server import HubServer
+
+from gpt_teacher.errors import HubError
+from gpt_teacher.hub.connection import repo_id_of
 
 pytestmark = pytest.mark.slow  # who waits for a network that fails waits long
 
@@ -110,6 +114,23 @@ def test_a_pasted_address_is_a_name(hub: HubServer, student: HubCommands, addres
     done = student.run(hub, "push_to_hub", "--repo-id", address.format(url=hub.url))
     assert done.code == 0, done.stderr
     assert is_whole(hub, student)
+
+
+@pytest.mark.parametrize(
+    ("kind", "address", "what"),
+    [
+        ("model", "https://huggingface.co/datasets/teacher/demo", "a dataset, not of a model"),
+        ("model", "https://huggingface.co/spaces/teacher/demo", "a space, not of a model"),
+        ("space", "https://huggingface.co/datasets/teacher/demo", "a dataset, not of a space"),
+    ],
+)
+def test_a_pasted_address_of_something_else_is_refused(
+    kind: Literal["model", "space"], address: str, what: str
+) -> None:
+    """Found here: the dataset's became the repository datasets/teacher."""
+    with pytest.raises(HubError, match=rf"^'{address}' is the address of {what}; write USER/NAME"):
+        repo_id_of(address, kind)
+    assert repo_id_of(f"https://huggingface.co/{kind}s/teacher/demo", kind) == "teacher/demo"
 
 
 def test_a_mirror_is_for_reading(student: HubCommands) -> None:

@@ -126,6 +126,8 @@ def test_a_login_ends_with_its_publication_even_a_failed_one(hub: HubServer) -> 
 
 NAMES = {
     "a b": "'student/a b' 不能做仓库名",
+    "https://huggingface.co/datasets/student/x": "'https://huggingface.co/datasets/student/x' "
+    "不是模型的网址",
     "teacher/x": "不能发布到 teacher 名下，你的账号是 student",
 }
 LOGINS = {"hf_read": "这个令牌只能读", "hf_unknown": "Hub 不认这次登录"}

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from huggingface_hub import constants, set_client_factory, utils
@@ -41,11 +41,16 @@ class Account:
     is_pro: bool
 
 
-def repo_id_of(text: str) -> str:
+def repo_id_of(text: str, kind: Literal["model", "space"] = "model") -> str:
     """Return USER/NAME of a repository id or the address of its page. 仓库名。Raises HubError."""
     bare = text.strip()
-    address = re.match(r"https?://[^/]+/(?:spaces/|models/)?([^/]+/[^/?#]+)", bare)
-    bare = address[1] if address else bare
+    address = re.match(r"https?://[^/]+/(?:(dataset|model|space)s/)?([^/]+/[^/?#]+)", bare)
+    if address and address[1] not in (None, "model", kind):
+        raise HubError(
+            f"{text!r} is the address of a {address[1]}, not of a {kind}; write USER/NAME, "
+            f"for example: teacher/gpt-teacher-demo"
+        )
+    bare = address[2] if address else bare
     if not REPO_ID.fullmatch(bare) or ".." in bare or "--" in bare or bare.endswith(".git"):
         raise HubError(
             f"{text!r} is not the name of a repository; write USER/NAME in letters, digits, "

@@ -20,6 +20,10 @@ SENTENCES = [
             "{0} 不能做仓库名：请用英文字母、数字和 - _ .，例如 gpt-teacher-demo",
         ),
         (
+            r"(.+) is the address of a (?:dataset|space), not",
+            "{0} 不是模型的网址：请只写仓库名，例如 gpt-teacher-demo",
+        ),
+        (
             r"(\S+) is not yours: you may publish as (.+); use",
             "不能发布到 {0} 名下，你的账号是 {1}：仓库名前面不用写账号",
         ),
