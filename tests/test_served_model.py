@@ -19,6 +19,7 @@ from hub_faults import silent_endpoint
 from hub_server import HubServer, client_environment
 
 from gpt_teacher import SHIPPED, Origin
+from gpt_teacher.card.markdown import plain
 from gpt_teacher.config import Config, HubConfig, TrainingConfig
 from gpt_teacher.errors import CheckpointError, ConfigError, HubError
 from gpt_teacher.views.serving import served, shown_folder
@@ -137,6 +138,15 @@ def test_the_lines_above_the_tabs_name_model_place_commit_and_why() -> None:
     lines = served(teacher, CHINESE).split("  \n")
     assert lines[0].startswith("正在使用：Hub 上的 `teacher/demo`，提交 `0123456` · ")
     assert lines[1] == r"注意：&lt;b&gt;\*断网\*&lt;/b&gt;"
+
+
+@pytest.mark.usefixtures("project")
+def test_figures_of_a_model_from_elsewhere_are_text_not_markdown() -> None:
+    teacher = page_models.open_for_page(options("checkpoints/last"), Config())
+    link = "[1](https://example.org)"
+    teacher.metrics.update(steps=link, elapsed_seconds="<img src=x>")
+    line = served(teacher, CHINESE).split("  \n")[0]
+    assert line.endswith(f" · {plain(link)} 步 · 训练用时 &lt;img src\\=x&gt; 秒")
 
 
 def test_folders_elsewhere_are_shown_by_their_name_alone(

@@ -16,8 +16,8 @@ def served(teacher: Pretrained, text: Text) -> str:
         "folder": shown_folder(origin.folder),
         "repo_id": origin.repo_id,
         "commit": origin.commit[:7],
-        "steps": metrics.get("steps", "?"),
-        "seconds": metrics.get("elapsed_seconds", "?"),
+        "steps": plain(str(metrics.get("steps", "?"))),
+        "seconds": plain(str(metrics.get("elapsed_seconds", "?"))),
     }
     lines = [text["serving_hub" if origin.repo_id else "serving"].format(**facts)]
     if origin.note:
