@@ -216,7 +216,7 @@ def _evaluation(event: Event) -> Evaluation:
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise ValueError(f"{str(value)[:20]!r} is not a number")
-    return value
+    return float(value)
 
 
 def _step_number(value: Any) -> int:

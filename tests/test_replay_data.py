@@ -7,6 +7,7 @@ import json
 import math
 from dataclasses import replace
 
+import orjson
 import pytest
 
 from gpt_teacher import SHIPPED, Pretrained, from_pretrained
@@ -295,6 +296,16 @@ def test_a_strange_but_whole_log_gives_a_film_of_bounded_size() -> None:
     assert len(film["frames"]) == MAX_FRAMES
     assert len(film["train"]) == len(film["val"]) == MAX_POINTS
     assert len(json.dumps(film)) < 400_000
+
+
+@pytest.mark.parametrize("absurd", [1e30, 10**30, -(10**30), 1e300])
+def test_absurd_figures_give_a_film_that_gradio_can_send(absurd: float) -> None:
+    """An integer beyond 64 bits ended the visitor's stream: no later upload did anything."""
+    step = {**A_STEP, **dict.fromkeys(Step._fields[1:], absurd)}
+    film = visitor_film(lines(AN_EVAL | {"val_loss_nats": absurd}, step), CHINESE, BOOK)
+    sent = orjson.loads(orjson.dumps(film))
+    assert sent["steps"] == [[1, *[float(absurd)] * 4]]
+    assert sent["train"] == [[1, float(absurd)]]
 
 
 @pytest.mark.parametrize("kept", ["steps", "evaluations"])

@@ -70,7 +70,7 @@ def check_moments(page: Page, film: Film, log: TrainingLog) -> None:
     last, frame = log.steps[-1], film["frames"][-1]
     expect(box(page, "train-loss")).to_have_value(f"{last.loss_nats:.3f}")
     expect(box(page, "elapsed")).to_have_value(f"{last.elapsed_seconds:.1f}")
-    expect(box(page, "speed")).to_have_value(f"{last.tokens_per_second:,}")
+    expect(box(page, "speed")).to_have_value(f"{last.tokens_per_second:,.0f}")
     expect(box(page, "phase")).to_have_value(frame["caption"])
     expect(box(page, "answers")).to_have_value(frame["answers"])
     token, _ = frame["tokens"][film["favourite"]][0]

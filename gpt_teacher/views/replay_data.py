@@ -81,7 +81,7 @@ def _figures(step: Step) -> list[float]:
         step.step,
         round(step.loss_nats, 4),
         float(f"{step.learning_rate:.3g}"),
-        round(step.tokens_per_second),
+        round(step.tokens_per_second, 0),  # stays a float: orjson sends no integer of 1e30
         round(step.elapsed_seconds, 1),
     ]
 
