@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from gpt_teacher import SHIPPED, Pretrained, from_pretrained
 from gpt_teacher.config import Config
-from gpt_teacher.training_jobs import TrainingJobs
+from gpt_teacher.training_jobs import Limits, TrainingJobs
 from gpt_teacher.views.page import build_page
 from gpt_teacher.views.text import CHINESE
 
@@ -210,6 +210,13 @@ def test_a_file_is_uploaded_into_the_box(visit: Visit, waiting_url: str, tmp_pat
         page.locator("#own-upload").click()
     chooser.value.set_files(wrong)
     read_until(page, "own-verdict", "不认识这种文件")
+
+
+def test_a_model_can_be_downloaded_as_long_as_its_run_is_kept(teacher: Pretrained) -> None:
+    """Gradio hands out a copy: it was cleared away after an hour, and the button led to a 403."""
+    every, age = build_page(teacher, None, "zh").delete_cache
+    assert age >= 3600 * Limits().kept_hours
+    assert every <= age
 
 
 def test_training_can_be_switched_off(visit: Visit, teacher: Pretrained) -> None:

@@ -14,7 +14,7 @@ from gpt_teacher import Pretrained
 from gpt_teacher.config import SamplingConfig
 from gpt_teacher.model import n_parameters
 from gpt_teacher.run_log import TrainingLog
-from gpt_teacher.training_jobs import TrainingJobs
+from gpt_teacher.training_jobs import Limits, TrainingJobs
 from gpt_teacher.views.ask import build_ask_tab
 from gpt_teacher.views.examples import held_out_questions, hesitating_question
 from gpt_teacher.views.inside import build_inside_tab
@@ -28,7 +28,9 @@ from gpt_teacher.views.share import read_link
 from gpt_teacher.views.text import TEXTS, Language, Text
 from gpt_teacher.views.train import build_train_tab
 
-CACHE = (3600, 3600)  # seconds: how often files for downloads are cleared away, and how old then
+# Seconds: how often files for downloads are cleared away, and how old then. The button for a run's
+# zip leads to such a copy: it stays as long as the run.
+CACHE = (3600, int(3600 * Limits.kept_hours))
 
 FIRST_TAB = "ask"  # who comes without ?tab= can ask at once
 OTHER: dict[Language, Language] = {"zh": "en", "en": "zh"}
