@@ -6,6 +6,8 @@ import itertools
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import orjson
 import pytest
@@ -27,6 +29,7 @@ from gpt_teacher.views.right_answers import (
     story,
 )
 from gpt_teacher.views.text import CHINESE
+from gpt_teacher.views.upload import passing_upload
 
 DENSITY, LIGHT, LOTTERY = "什么是密度?", "光有多快?", "明天的彩票号码?"
 RIGHT = {DENSITY: "密度是质量除以体积。", LIGHT: "每秒约三十万千米。", LOTTERY: "不知道，没学过。"}
@@ -265,11 +268,29 @@ def test_what_is_no_training_log_gets_one_sentence(content: bytes) -> None:
     assert len(sentence) < 200
 
 
-@pytest.mark.parametrize("content", [None, b"x" * (MAX_LOG_BYTES + 1)])
-def test_a_file_that_is_too_big_is_not_read(content: bytes | None) -> None:
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, CHINESE["log_gone"]),
+        (b"x" * (MAX_LOG_BYTES + 1), CHINESE["log_too_big"].format(megabytes=1)),
+    ],
+)
+def test_a_file_that_is_too_big_or_gone_is_not_read(content: bytes | None, sentence: str) -> None:
     with pytest.raises(DataError) as raised:
         visitor_film(content, CHINESE, {})
-    assert str(raised.value) == CHINESE["log_too_big"].format(megabytes=1)
+    assert str(raised.value) == sentence
+
+
+def test_a_class_may_send_the_same_log(tmp_path: Path) -> None:
+    """One path for all: the first event deleted the file, the next visitor's was "too big"."""
+    path = tmp_path / "hash of the content" / LOG_FILE
+    button = passing_upload("", [".jsonl"], elem_id="")
+    for _ in range(2):
+        path.parent.mkdir()
+        path.write_bytes(b"a log")
+        assert [button.preprocess(SimpleNamespace(path=path)) for _ in range(3)] == [b"a log"] * 3
+        assert list(tmp_path.iterdir()) == []
+    assert button.preprocess(SimpleNamespace(path=tmp_path / "never sent")) is None
 
 
 def test_a_strange_but_whole_log_gives_a_film_of_bounded_size() -> None:

@@ -26,7 +26,9 @@ QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 def visitor_film(content: bytes | None, text: Text, book: AnswerBook) -> Film:
     """Return the film of a log that a visitor has sent. 访客的日志。Raises DataError."""
-    if content is None or len(content) > MAX_LOG_BYTES:
+    if content is None:
+        raise DataError(text["log_gone"])
+    if len(content) > MAX_LOG_BYTES:
         raise DataError(text["log_too_big"].format(megabytes=MAX_LOG_BYTES / 1e6))
     try:
         log = parse_log(content, LOG_FILE)

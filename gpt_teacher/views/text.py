@@ -119,6 +119,7 @@ CHINESE: Text = {
     "log_note": "日志",
     "log_read": "读好了，共 {steps} 步。",
     "log_too_big": "文件太大：训练日志最多 {megabytes:.0f} MB。",
+    "log_gone": "文件没有收到，请再选一次。",
     "log_unreadable": "这个文件不是训练日志，或者已损坏，请选 train_log.jsonl（{reason}）。",
     "yours_suffix": "（你的）",
     "whose_run": "看谁的回答和数据",
@@ -458,6 +459,7 @@ ENGLISH: Text = {
     "log_note": "Log",
     "log_read": "Read: {steps} steps.",
     "log_too_big": "The file is too big: a training log has {megabytes:.0f} MB at most.",
+    "log_gone": "The file did not arrive; please choose it again.",
     "log_unreadable": "This file is no training log, or a damaged one;"
     " choose train_log.jsonl ({reason}).",
     "yours_suffix": " (yours)",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,20 @@ def _read_and_delete(payload: Any) -> bytes | None:
         return None
     path = Path(payload.path)  # Gradio has made sure that it lies in its own folder of uploads
     try:
-        return path.read_bytes()
-    except FileNotFoundError:  # sent a second time
+        return _content(path)
+    except FileNotFoundError:
         return None
     finally:
         path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
-            path.parent.rmdir()  # named after its content, which another visitor may have sent, too
+            path.parent.rmdir()
+
+
+@functools.lru_cache(maxsize=4)
+def _content(path: Path) -> bytes:
+    """Return what a path holds, or has held. 文件内容。
+
+    It is named after its content: a class that sends the same file sends one path, and whoever is
+    read first has it deleted for all.
+    """
+    return path.read_bytes()
