@@ -267,6 +267,27 @@ def test_temperature_and_top_k_reshape_the_bars(page: Page) -> None:
     expect(page.locator("#next-token-bars .cut")).to_have_count(6)
 
 
+def test_a_number_half_typed_gets_a_sentence_until_it_is_one(page: Page) -> None:
+    """On its way to 0.5 top-p is nothing, then 0: each gave an English error of Gradio."""
+    open_view(page, "chain_title")
+    status = page.locator("#inside-chain-status textarea")
+    good = status.input_value()
+    for name in ("temperature", "top-k", "top-p"):
+        number = page.locator(f"#inside-{name} input[type=number]")
+        number.fill("")
+        expect(status).to_have_value(CHINESE["chain_bad_settings"])
+        number.fill("1")
+        expect(status).to_have_value(good)
+    number.fill("")
+    number.press_sequentially("0.5", delay=300)
+    start = Chain(encode_prompt(TOKENIZER, KNOWN_EXAMPLES[0]), [])
+    settings = SamplingConfig(temperature=1.0, top_k=1, top_p=0.5)
+    best = candidates(TEACHER.model, start, settings, 1)[0]
+    expect(bars(page).first).to_contain_text(f"{best.chance:.1%}")
+    expect(status).to_have_value(good)
+    assert page.get_by_test_id("toast-body").count() == 0
+
+
 def test_the_heat_map_shows_the_weights_of_the_layer_and_head(page: Page) -> None:
     open_view(page, "attention_title")
     ids = encode_prompt(TOKENIZER, KNOWN_EXAMPLES[0])

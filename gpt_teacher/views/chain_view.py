@@ -231,7 +231,7 @@ def _controls(
     longest = teacher.model.config.seq_len
 
     def slider(key: str, info: str, low: float, high: float, at: float, step: float) -> gr.Slider:
-        return gr.Slider(
+        made = gr.Slider(
             low,
             high,
             at,
@@ -241,6 +241,8 @@ def _controls(
             buttons=[],
             elem_id=f"inside-{key.replace('_', '-')}",
         )
+        made.preprocess = lambda value: value  # half-typed, it is for chain_settings to refuse
+        return made
 
     filters = [
         slider("temperature", "chain_temperature_info", 0, 2, 1, 0.05),
