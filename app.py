@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from gpt_teacher.errors import DataError
+from gpt_teacher.config import AppConfig
+from gpt_teacher.errors import ConfigError, DataError
 from gpt_teacher.run_log import LOG_FILE, TrainingLog, read_log
 from scripts import model_options
 from scripts.command_line import DONE, make_parser, read_config, run, say
 from scripts.page_models import open_for_page, open_twin, warm_up
+
+if TYPE_CHECKING:
+    from gpt_teacher.views.quick_gradio import gr
 
 
 def main() -> int:
@@ -19,6 +25,7 @@ def main() -> int:
     model_options.add(parser)
     arguments = parser.parse_args()
     config = read_config(arguments)
+    check_host(config.app.host)
     print("正在启动 / starting …", file=sys.stderr)
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
     os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")  # a summary of all events
@@ -30,7 +37,6 @@ def main() -> int:
     from gpt_teacher.machine import set_threads, share_memory_pools, usable_cores
     from gpt_teacher.training_jobs import TrainingJobs
     from gpt_teacher.views.page import build_page
-    from gpt_teacher.views.theme import launch_options
 
     share_memory_pools()  # before there are threads
     set_threads(config.training.threads or max(1, usable_cores() // 2))  # two models at once
@@ -40,8 +46,42 @@ def main() -> int:
     warm_up(teacher, twin)
     jobs = TrainingJobs(config) if config.app.training else None
     page = build_page(teacher, log, language, twin, jobs, config.sampling)
-    page.launch(**launch_options(config.app))
+    serve(page, config.app)
     return DONE
+
+
+def check_host(host: str) -> None:
+    """Try the address: Gradio would try it with a hundred ports. 检查地址。Raises ConfigError."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(
+            host.strip("[]") or None, 0, type=socket.SOCK_STREAM
+        )[0]
+        with socket.socket(family, kind) as trial:
+            trial.bind(address)
+    except (OSError, UnicodeError):  # a name that is too long has no IDNA
+        raise ConfigError(
+            [
+                f"app.host is {host!r}, which is no address of this machine; use 127.0.0.1 (this "
+                f"machine alone) or 0.0.0.0 (the whole classroom): --set app.host=0.0.0.0"
+            ]
+        ) from None
+
+
+def serve(page: gr.Blocks, app: AppConfig) -> None:
+    """Serve the page until Ctrl+C. 提供网页。Raises ConfigError if its port is taken."""
+    from gpt_teacher.views.theme import launch_options
+
+    try:
+        page.launch(**launch_options(app))
+    except OSError as error:
+        if error.errno is not None:  # of a file; Gradio gives its own no number
+            raise
+        raise ConfigError(
+            [
+                f"app.port is {app.port}, and no such port is free on this machine: another page "
+                f"may be open; close it, or take the first free port with --set app.port=0"
+            ]
+        ) from None
 
 
 def training_log(folder: Path) -> TrainingLog | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -207,6 +209,39 @@ def test_the_app_goes_without_a_log_that_holds_no_steps(project: Path, tmp_path:
     environment = client_environment("http://127.0.0.1:9", tmp_path / "home", token=None)
     with app(project, environment, "--checkpoint", "checkpoints/last") as page:
         assert "`checkpoints/last`" in page
+
+
+def refused(folder: Path, setting: str) -> str:
+    """What `python app.py` says when it cannot be served so."""
+    ended = subprocess.run(
+        [sys.executable, str(ROOT / "app.py"), "--set", setting],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=2 * PATIENCE,
+    )
+    assert ended.returncode == 2, ended
+    assert "Traceback" not in ended.stderr
+    return ended.stderr[ended.stderr.index("error: ") :]
+
+
+def test_a_port_that_is_taken_is_named_with_its_remedy(project: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        message = refused(project, f"app.port={port}")
+    assert message.startswith(f"error: app.port is {port}, and")
+    assert "--set app.port=0" in message
+    assert message.count("\n") == 1
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "x" * 99])
+def test_an_address_of_another_machine_is_named_at_once(host: str, project: Path) -> None:
+    started_at = time.monotonic()
+    message = refused(project, f"app.host={host}")
+    assert time.monotonic() - started_at < PATIENCE
+    assert message.startswith(f"error: app.host is '{host}', which")
+    assert "0.0.0.0" in message
 
 
 def test_the_app_serves_a_model_of_the_hub(
