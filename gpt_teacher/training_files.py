@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +16,8 @@ from gpt_teacher.machine import usable_cores
 
 ROOT = SHIPPED.parent
 EVAL_INTERVAL = 30  # updates between the answers that the page shows
+BEAT_SECONDS = 2.0  # between two signs of life of a worker
+SILENT_SECONDS = 20.0  # without one, after which it is taken to be gone
 EndPhase = Literal["finished", "stopped", "failed"]
 Phase = Literal["waiting", "running"] | EndPhase
 
@@ -48,6 +52,19 @@ class RunFiles:
     def stage(self) -> Path:
         """What it is busy with: training, exam or packing. 阶段。"""
         return self.folder / "stage"
+
+    @property
+    def beat(self) -> Path:
+        """Touched again and again while its worker lives. 心跳。"""
+        return self.folder / "beat"
+
+    @property
+    def is_alive(self) -> bool:
+        """Tell whether its worker lives. 训练进程是否还在。"""
+        with contextlib.suppress(OSError):
+            # abs: after a power cut the clock of some machines starts in the past.
+            return abs(time.time() - self.beat.stat().st_mtime) < SILENT_SECONDS
+        return False
 
     @property
     def model(self) -> Path:
@@ -110,11 +127,18 @@ class RunState:
         return self.phase in ("finished", "stopped", "failed")
 
 
-def ended_state(files: RunFiles) -> RunState:
-    """Return how a run has ended; one without an end was cut off. 结局。"""
-    job = files.read(files.job) or {}
-    end = files.read(files.end) or {"phase": "failed", "reason": ""}
-    state = RunState(end["phase"], job.get("minutes", 0), job.get("questions", 0))
+def found_state(files: RunFiles) -> RunState:
+    """Return how a run stands that is no longer, or never was, this page's own. 状态。
+
+    One without an end was cut off, unless its worker lives: it saves what it has learnt, for some
+    seconds after its page was closed.
+    """
+    job, end = files.read(files.job) or {}, files.read(files.end)
+    minutes, n_questions = job.get("minutes", 0), job.get("questions", 0)
+    if end is None and files.is_alive:
+        return RunState("running", minutes, n_questions, stage=text_of(files.stage))
+    end = end or {"phase": "failed", "reason": ""}
+    state = RunState(end["phase"], minutes, n_questions)
     has_model = files.archive.is_file() and end["phase"] != "failed"
     return replace(state, reason=end["reason"], wrong=end.get("wrong"), has_model=has_model)
 

@@ -33,7 +33,7 @@ from gpt_teacher.training_files import (
     ROOT,
     RunFiles,
     RunState,
-    ended_state,
+    found_state,
     page_config,
     text_of,
 )
@@ -143,7 +143,7 @@ class TrainingJobs:
                     return RunState("waiting", job.minutes, job.n_questions, len(before), wait)
                 state = RunState("running", job.minutes, job.n_questions)
                 return replace(state, stage=text_of(files.stage))
-        return ended_state(files)
+        return found_state(files)
 
     def log(self, run_id: str) -> TrainingLog | None:
         """Return the log of a run so far; None before its first line. 日志。"""

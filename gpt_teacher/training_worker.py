@@ -1,7 +1,7 @@
 """The process that trains for the page: python -m gpt_teacher.training_worker FOLDER. 训练进程。
 
     config.yaml  train.jsonl  run.json      what is to be done; it is there before
-    checkpoints/  stage  worker.log         while it runs
+    checkpoints/  stage  beat  worker.log   while it runs
     model/  model.zip  end.json             what is left: last, with quantized/ inside
 
 Its standard input is the line to the page: when that closes (stop was pressed, or the page is
@@ -10,11 +10,13 @@ gone), the run ends after the next update, and what has been learnt so far is ke
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import sys
 import threading
+import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -30,7 +32,7 @@ from gpt_teacher.run_log import Evaluation, Step
 from gpt_teacher.run_state import resumed
 from gpt_teacher.sampler import answers, fits
 from gpt_teacher.text_files import Row, read_rows
-from gpt_teacher.training_files import RunFiles
+from gpt_teacher.training_files import BEAT_SECONDS, RunFiles
 from gpt_teacher.training_run import run_training
 
 NICENESS = 10  # of 19: the page goes before
@@ -118,12 +120,25 @@ def when_stdin_closes() -> threading.Event:
     return closed
 
 
+def show_life(files: RunFiles) -> None:
+    """Touch the beat as long as this process lives, for a page that is started anew. 心跳。"""
+
+    def go_on() -> None:
+        while True:
+            with contextlib.suppress(OSError):  # the disk is full, or the folder is gone
+                files.beat.touch()
+            time.sleep(BEAT_SECONDS)
+
+    threading.Thread(target=go_on, daemon=True).start()
+
+
 def main() -> None:
     """Train as the folder says; whatever happens is written to end.json. 主程序。"""
     files = RunFiles(Path(sys.argv[1]))
     if hasattr(os, "nice"):  # on Windows whoever starts it sets the priority
         os.nice(NICENESS)
     stop = when_stdin_closes()
+    show_life(files)
     try:
         train_for_page(files, stop.is_set)
     except GPTTeacherError as error:

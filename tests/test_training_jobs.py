@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -18,7 +19,7 @@ from gpt_teacher import from_pretrained
 from gpt_teacher.config import Config, load_config
 from gpt_teacher.errors import DataError
 from gpt_teacher.own_questions import OwnQuestions
-from gpt_teacher.training_files import ROOT, RunFiles, page_config
+from gpt_teacher.training_files import ROOT, SILENT_SECONDS, RunFiles, page_config
 from gpt_teacher.training_jobs import Limits, TrainingJobs, TrainingRefusedError
 from gpt_teacher.views.text import TEXTS
 from gpt_teacher.views.train_lines import result
@@ -203,6 +204,24 @@ def test_a_page_that_starts_anew_finds_the_runs_of_before(make_jobs: Jobs) -> No
     assert [[row.prompt, row.completion] for row in table.rows] == PAIRS
 
 
+def test_a_run_whose_worker_lives_is_not_called_cut_off(make_jobs: Jobs) -> None:
+    before, after = make_jobs(), make_jobs()
+    run_id = submit(before, "a")
+    wait_for(lambda: state_of(before, run_id).phase == "running")
+    files = RunFiles(before.folder / run_id)
+    files.beat.touch()
+    files.stage.write_text("packing", encoding="utf-8")
+    assert state_of(after, run_id) == state_of(before, run_id)
+    assert not state_of(after, run_id).has_ended
+    for moved in (-SILENT_SECONDS, SILENT_SECONDS + 9):  # killed; a clock that was set back
+        os.utime(files.beat, (time.time() + moved,) * 2)
+        assert state_of(after, run_id).phase == "failed"
+    files.beat.touch()
+    let_go(before, run_id)
+    end_of(before, run_id)
+    assert state_of(after, run_id).phase == "finished"
+
+
 def test_old_runs_are_deleted_but_none_that_goes_on(make_jobs: Jobs) -> None:
     jobs = make_jobs(Limits(kept=1, kept_hours=1))
     ended = []
@@ -293,7 +312,10 @@ def test_a_run_that_is_stopped_leaves_a_whole_model(config: Config, tmp_path: Pa
         assert worker is not None
         assert os.getpriority(os.PRIO_PROCESS, worker.pid) > min(own, 18)
     jobs.stop(run_id)
-    ended = end_of(jobs, run_id)
+    again = TrainingJobs(long, tmp_path / "page", UNTIMED)  # the page, started anew meanwhile
+    assert (state_of(again, run_id).phase, state_of(again, run_id).reason) == ("running", "")
+    ended = end_of(again, run_id)
+    assert ended == end_of(jobs, run_id)
     assert (ended.phase, ended.has_model) == ("stopped", True), ended.reason
     model, files = jobs.model(run_id), jobs.files(run_id)
     assert model is not None
