@@ -106,7 +106,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     tokenizer_path = folder / ("tokenizer.model" if sentencepiece else "tokenizer.json")
     _check_files(folder, (tokenizer_path.name,))
     tokenizer = load_tokenizer(tokenizer_path, config.tokenizer)
-    trained_with = described.get("gpt_teacher", {}).get("tokenizer_sha256")
+    trained_with = _object(described, "gpt_teacher", folder / "config.json").get("tokenizer_sha256")
     if trained_with != tokenizer.fingerprint:
         raise CheckpointError(
             f"{tokenizer_path} is not the tokenizer of this model: its SHA-256 is "
@@ -116,6 +116,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     tensors = read_tensors(folder / WEIGHTS_FILE)[0]
     metrics_file = folder / METRICS_FILE
     metrics = _read_json(metrics_file) if metrics_file.is_file() else {}
+    _check_fingerprints(metrics, metrics_file)
     named = {name.removeprefix(PREFIX): tensor for name, tensor in tensors.items()}
     return Checkpoint(folder, config, tokenizer, named, metrics)
 
@@ -224,3 +225,24 @@ def _read_json(path: Path) -> Json:
     if not isinstance(value, dict):
         raise CheckpointError(f"{path} is damaged (not a JSON object); copy the folder again")
     return value
+
+
+def _object(value: Json, key: str, path: Path) -> Json:
+    """Return the JSON object under a key, empty if there is none. 取出一个对象。"""
+    found = value.get(key, {})
+    if not isinstance(found, dict):
+        raise CheckpointError(
+            f"{path} is damaged ({key} is not a JSON object); copy the folder again"
+        )
+    return found
+
+
+def _check_fingerprints(metrics: Json, path: Path) -> None:
+    """Raise CheckpointError unless each data file has its path and SHA-256. 检查数据指纹。"""
+    for facts in _object(_object(metrics, "fingerprints", path), "data", path).values():
+        described = facts if isinstance(facts, dict) else {}
+        if not all(isinstance(described.get(key), str) for key in ("path", "sha256")):
+            raise CheckpointError(
+                f"{path} is damaged (fingerprints: a data file without path or sha256); "
+                f"copy the folder again"
+            )

@@ -198,6 +198,34 @@ def test_damaged_json_is_named(copy: Path, name: str, content: bytes) -> None:
     assert f"{copy / name} is damaged" in message(copy)
 
 
+@pytest.mark.parametrize("value", [None, [], 1])
+@pytest.mark.parametrize(
+    ("name", "keys", "problem"),
+    [
+        ("config.json", "gpt_teacher", "gpt_teacher is not a JSON object"),
+        ("metrics.json", "fingerprints", "fingerprints is not a JSON object"),
+        ("metrics.json", "fingerprints data", "data is not a JSON object"),
+        ("metrics.json", "fingerprints data train", "a data file without path or sha256"),
+        ("metrics.json", "fingerprints data train sha256", "a data file without path or sha256"),
+        ("metrics.json", "fingerprints data train path", "a data file without path or sha256"),
+    ],
+)
+def test_json_of_another_form_is_damaged(
+    copy: Path, name: str, keys: str, problem: str, value: object
+) -> None:
+    whole = json.loads((copy / name).read_text(encoding="utf-8"))
+    *outer, last = keys.split()
+    inner = whole
+    for key in outer:
+        inner = inner[key]
+    assert last in inner
+    inner[last] = value
+    (copy / name).write_text(json.dumps(whole), encoding="utf-8")
+    text = message(copy)
+    assert text.startswith(f"{copy / name} is damaged (")
+    assert f"{problem}); copy the folder again" in text
+
+
 def test_a_damaged_configuration_is_named(copy: Path) -> None:
     (copy / "config.yaml").write_text("model: {n_layer: 2", encoding="utf-8")
     assert f"{copy / 'config.yaml'}, line 1" in message(copy)
