@@ -209,6 +209,11 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise CheckpointError(
             f"{path} is damaged ({error}); copy or download it again, or train anew"
         ) from None
+    except KeyError as error:  # the file format knows kinds of numbers that the library does not
+        raise CheckpointError(
+            f"{path} is damaged (unknown kind of number {error}); copy or download it again, or "
+            f"train anew"
+        ) from None
     length = int.from_bytes(content[:8], "little")
     return tensors, json.loads(content[8 : 8 + length]).get("__metadata__", {})
 

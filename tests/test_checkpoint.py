@@ -191,6 +191,18 @@ def test_truncated_weights_are_damaged(copy: Path, share: float) -> None:
     assert "copy or download it again" in text
 
 
+def test_weights_in_numbers_that_nothing_reads_are_damaged(copy: Path) -> None:
+    weights = copy / "model.safetensors"
+    content = weights.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    scale = header["model.norm.weight"]
+    scale |= {"dtype": "F8_E8M0", "shape": [4, *scale["shape"]]}  # a byte each, where were four
+    written = json.dumps(header).encode()
+    weights.write_bytes(len(written).to_bytes(8, "little") + written + content[8 + length :])
+    assert f"{weights} is damaged (" in message(copy)
+
+
 @pytest.mark.parametrize("name", ["config.json", "metrics.json"])
 @pytest.mark.parametrize("content", [b"", b'{"a": 1', b"[1, 2]", b"\xff\xfe{\0"])
 def test_damaged_json_is_named(copy: Path, name: str, content: bytes) -> None:
