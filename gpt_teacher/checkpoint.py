@@ -26,7 +26,7 @@ from gpt_teacher.atomic import finish_swap, replace_file, replace_folder
 from gpt_teacher.commands import resume_command
 from gpt_teacher.config import Config, load_config
 from gpt_teacher.errors import CheckpointError
-from gpt_teacher.model import GPT
+from gpt_teacher.model import GPT, n_parameters
 from gpt_teacher.run_log import LOG_FILE
 from gpt_teacher.tokenizer import Tokenizer, load_tokenizer
 from gpt_teacher.transformers_files import generation_config, network_config, tokenizer_config
@@ -34,6 +34,7 @@ from gpt_teacher.transformers_files import generation_config, network_config, to
 WEIGHTS_FILE = "model.safetensors"
 METRICS_FILE = "metrics.json"
 NEEDED = (WEIGHTS_FILE, "config.json", "config.yaml")
+MAX_GROWTH = 2  # parameters described for each one found; a file within it is compared by name
 PREFIX = "model."  # transformers keeps the network below this name
 Json = dict[str, Any]  # a JSON object
 
@@ -142,8 +143,17 @@ def build_model(checkpoint: Checkpoint, tensors: dict[str, Tensor], int8: bool =
     int8 says that they were int8 before: answers are decoded with them as such.
     Raises CheckpointError if names, shapes or the vocabulary do not fit the configuration.
     """
-    model = GPT(checkpoint.config.model, checkpoint.tokenizer.vocab_size)
-    load_weights(model, tensors, str(checkpoint.folder / WEIGHTS_FILE))
+    config, vocab_size = checkpoint.config.model, checkpoint.tokenizer.vocab_size
+    source = str(checkpoint.folder / WEIGHTS_FILE)
+    n_described = n_parameters(config, vocab_size)
+    n_found = sum(tensor.numel() for tensor in tensors.values())
+    if n_described > MAX_GROWTH * n_found:  # built first, it could take all the memory there is
+        raise CheckpointError(
+            f"{source} does not fit the configuration and tokenizer: it holds {n_found:,} numbers, "
+            f"the configuration describes {n_described:,}"
+        )
+    model = GPT(config, vocab_size)
+    load_weights(model, tensors, source)
     model.came_as_int8 = int8
     return model.eval()
 

@@ -293,6 +293,19 @@ def test_weights_of_another_shape_are_refused(copy: Path) -> None:
     assert "embed_positions.weight missing" in message(copy)
 
 
+@pytest.mark.parametrize("change", ["n_embd: 100000", "n_embd: 4096", "n_layer: 1000"])
+def test_a_network_much_larger_than_its_weights_is_not_built(
+    copy: Path, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, key = copy / "config.yaml", change.split(":")[0]
+    text = file.read_text(encoding="utf-8")
+    file.write_text(re.sub(rf"{key}: \d+", change, text), encoding="utf-8")
+    monkeypatch.setattr("gpt_teacher.checkpoint.GPT", None)
+    shown = message(copy)
+    assert "model.safetensors does not fit the configuration and tokenizer: it holds" in shown
+    assert re.search(r"it holds \d+,\d+ numbers, the configuration describes [\d,]{10,}$", shown)
+
+
 def test_a_state_that_is_missing_broken_or_something_else_is_named(
     tmp_path: Path, tiny_run: TinyRun
 ) -> None:
