@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from gpt_teacher.errors import CheckpointError
+
 LARGEST = 127  # symmetric: -128 is not used
 SCALE_SUFFIX = "_scale"  # X.weight (int8) and X.weight_scale, as compressed-tensors names them
 
@@ -43,7 +45,17 @@ def is_quantized(tensors: dict[str, Tensor]) -> bool:
 
 
 def dequantize(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return float32 tensors: inverse of quantize up to rounding. 还原整个模型。"""
+    """Return float32 tensors: inverse of quantize up to rounding. 还原整个模型。
+
+    Raises CheckpointError if a scale does not fit its weights.
+    """
+    for name, tensor in tensors.items():
+        scale, expected = tensors.get(name + SCALE_SUFFIX), (*tensor.shape[:1], 1)
+        if scale is not None and (tensor.dim() != 2 or scale.shape != expected):
+            raise CheckpointError(
+                f"{name}{SCALE_SUFFIX} is {tuple(scale.shape)} for weights {tuple(tensor.shape)}, "
+                f"expected {expected}; copy or download the checkpoint again"
+            )
     return {
         name: dequantize_matrix(tensor, tensors[name + SCALE_SUFFIX])
         if name + SCALE_SUFFIX in tensors

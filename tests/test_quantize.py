@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from torch import Tensor
 
 from gpt_teacher.config import ModelConfig
+from gpt_teacher.errors import CheckpointError
 from gpt_teacher.model import GPT
 from gpt_teacher.quantize import (
     dequantize,
@@ -117,6 +120,19 @@ def test_weights_that_are_not_quantized_are_left_as_they_are(weights: dict[str, 
     assert not is_quantized(weights)
     assert not is_quantized(restored)
     assert is_quantized(quantize(weights))
+
+
+@pytest.mark.parametrize("shape", [(15, 1), (1, 16), (16,), ()])
+def test_a_scale_that_does_not_fit_its_weights_is_refused(
+    weights: dict[str, Tensor], shape: tuple[int, ...]
+) -> None:
+    name = "layers.1.mlp.down_proj.weight"
+    damaged = quantize(weights) | {f"{name}_scale": torch.ones(shape)}
+    expected = (
+        rf"{name}_scale is {re.escape(str(shape))} for weights \(16, 64\), expected \(16, 1\)"
+    )
+    with pytest.raises(CheckpointError, match=f"^{expected}; copy or download"):
+        dequantize(damaged)
 
 
 def test_the_default_model_takes_at_most_4_3_mb() -> None:
