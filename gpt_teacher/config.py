@@ -15,7 +15,7 @@ from typing import Any, Literal, get_origin, get_type_hints
 
 import yaml
 
-from gpt_teacher.errors import ConfigError
+from gpt_teacher.errors import ConfigError, shown
 from gpt_teacher.strict import build, did_you_mean, parse_sections
 
 Check = tuple[str, bool, str]  # key, whether its value is fine, what is allowed
@@ -31,7 +31,7 @@ class Section:
     def __post_init__(self) -> None:
         """Raise ConfigError with every rule that does not hold. 检查取值范围。"""
         problems = [
-            f"{key}: {getattr(self, key)!r} is not allowed; it must be {allowed}"
+            f"{key}: {shown(getattr(self, key))} is not allowed; it must be {allowed}"
             for key, ok, allowed in self.checks()
             if not ok
         ]
@@ -308,7 +308,7 @@ def parse_config(text: str, source: str, overrides: list[str] | None = None) -> 
         if name not in SECTIONS:
             place = next((places[f"{name}.{key}"] for key in given), source)
             near = did_you_mean(str(name), [*SECTIONS])
-            problems.append(f"{place}: unknown section {name!r}{near}")
+            problems.append(f"{place}: unknown section {shown(name)}{near}")
             continue
         sections[name], found = build(SECTIONS[name], given)
         for key, problem in found:

@@ -13,6 +13,20 @@ Each message names the file, the place, the value and the remedy. The commands p
 without a traceback, and exit with 2.
 """
 
+import reprlib
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxtuple = 2, 10, 10
+_SHORT.maxstring = _SHORT.maxother = 80
+
+
+def shown(value: object) -> str:
+    """Return a value of a file for a message, cut short. 消息里的值。
+
+    A few lines of YAML with aliases can be a list of millions.
+    """
+    return _SHORT.repr(value)
+
 
 class GPTTeacherError(Exception):
     """Anything that the user can mend. 用户可改正的错误的总类。"""

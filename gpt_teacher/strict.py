@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 import yaml
 
-from gpt_teacher.errors import ConfigError
+from gpt_teacher.errors import ConfigError, shown
 
 T = TypeVar("T")
 Problem = tuple[str, str]  # key, what is wrong with it
@@ -33,12 +33,12 @@ def parse_sections(text: str, source: str) -> dict[str, dict[str, Any]]:
         raise ConfigError([f"{source}: this is not YAML: {error}"]) from None
     document = {} if document is None else document
     if not isinstance(document, dict):
-        raise ConfigError([f"{source}: expected sections like `model:`, got {document!r}"])
+        raise ConfigError([f"{source}: expected sections like `model:`, got {shown(document)}"])
     document = {name: {} if keys is None else keys for name, keys in document.items()}
     not_sections = [name for name, keys in document.items() if not isinstance(keys, dict)]
     if not_sections:
         raise ConfigError(
-            [f"{source}: {name}: {document[name]!r} is not a section" for name in not_sections]
+            [f"{source}: {name}: {shown(document[name])} is not a section" for name in not_sections]
         )
     return document
 
@@ -56,7 +56,7 @@ def build(cls: type[T], given: dict[str, Any]) -> tuple[T | None, list[Problem]]
         try:
             good[key] = convert(value, hints[key])
         except ValueError as error:
-            problems.append((key, f"{key}: {value!r} is not allowed; it must be {error}"))
+            problems.append((key, f"{key}: {shown(value)} is not allowed; it must be {error}"))
     try:
         return cls(**good), problems
     except ConfigError as error:

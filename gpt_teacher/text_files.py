@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gpt_teacher.commands import quoted
-from gpt_teacher.errors import DataError
+from gpt_teacher.errors import DataError, shown
 
 MAX_PROBLEMS = 10  # listed in one error; the rest are counted
 SNIFFED_BYTES = 1 << 16  # enough of a file to recognise its encoding
@@ -163,7 +163,7 @@ def _text(row: dict[str, Any], key: str) -> str:
         )
     value = row[key]
     if not isinstance(value, str):
-        raise ValueError(f": {key!r} is {value!r}; it must be text in quotes")
+        raise ValueError(f": {key!r} is {shown(value)}; it must be text in quotes")
     if not value.strip():
         raise ValueError(f": {key!r} is empty")
     try:

@@ -468,6 +468,23 @@ def test_a_file_without_sections_says_what_it_expects() -> None:
     ]
 
 
+@pytest.mark.parametrize("place", ["training: {lr: *b9}", "lr: *b9"])
+def test_a_small_file_of_aliases_gives_a_short_message(place: str) -> None:
+    """Nine levels of nine aliases each: written out, the value would be 387 million numbers."""
+    levels = [f"b{n}: &b{n} [{', '.join([f'*b{n - 1}'] * 9)}]" for n in range(1, 10)]
+    text = "\n".join(["b0: &b0 x", *levels, place])
+    assert all(len(problem) < 2_000 for problem in _problems(text))
+    document = "\n".join(["- &b0 x", *(f"- {level[4:]}" for level in levels)])
+    assert all(len(problem) < 2_000 for problem in _problems(document))
+
+
+def test_a_long_value_is_cut_short() -> None:
+    (problem,) = _problems(f"training: {{lr: {'x' * 10**6}}}")
+    assert problem.startswith("mine.yaml: training.lr: 'xxxxx")
+    assert problem.endswith("xxxx' is not allowed; it must be a number")
+    assert len(problem) < 200
+
+
 def test_no_whole_number_is_rounded_and_no_truth_is_a_number() -> None:
     assert convert_number("2.50", float) == 2.5
     for value, kind in ((2.5, int), ("2.5", int), (True, int), (False, float)):

@@ -201,6 +201,10 @@ def test_a_line_that_is_no_object_is_named_with_line_and_column(
         ({}, "no 'prompt' in this row; it has no keys"),
         ({"prompt": "一", "completion": 3}, "'completion' is 3; it must be text in quotes"),
         ({"prompt": ["一"], "completion": "甲"}, "'prompt' is ['一']; it must be text in quotes"),
+        (
+            {"prompt": [*range(11)], "completion": "甲"},
+            "'prompt' is [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, ...]; it must be text in quotes",
+        ),
         ({"prompt": None, "completion": "甲"}, "'prompt' is None; it must be text in quotes"),
         ({"prompt": True, "completion": "甲"}, "'prompt' is True; it must be text in quotes"),
         ({"prompt": "", "completion": "甲"}, "'prompt' is empty"),
