@@ -18,10 +18,17 @@ T = TypeVar("T")
 Problem = tuple[str, str]  # key, what is wrong with it
 
 
+class _Loader(yaml.SafeLoader):
+    """Knows no merge key `<<`, by which a few lines become millions of keys. 不认合并键。"""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Leave a mapping as it is written. 不展开。"""
+
+
 def parse_sections(text: str, source: str) -> dict[str, dict[str, Any]]:
     """Return {section: {key: value}} of a YAML text. 解析 YAML。Raises ConfigError."""
     try:
-        document = yaml.safe_load(text)
+        document = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -31,6 +38,8 @@ def parse_sections(text: str, source: str) -> dict[str, dict[str, Any]]:
         raise ConfigError([f"{source}: this is not YAML: too many brackets"]) from None
     except ValueError as error:  # a date that does not exist
         raise ConfigError([f"{source}: this is not YAML: {error}"]) from None
+    except (LookupError, AttributeError):  # how the library fails at `!!bool maybe`
+        raise ConfigError([f"{source}: this is not YAML: a tag does not fit its value"]) from None
     document = {} if document is None else document
     if not isinstance(document, dict):
         raise ConfigError([f"{source}: expected sections like `model:`, got {shown(document)}"])

@@ -460,6 +460,20 @@ def test_broken_yaml_is_named_with_line_and_column() -> None:
     assert problem.startswith("mine.yaml: this is not YAML")
 
 
+def test_merge_keys_are_not_known() -> None:
+    """Nine levels of nine merges each would be 387 million keys, and take minutes to read."""
+    levels = [f"b{n}: &b{n} {{<<: [{', '.join([f'*b{n - 1}'] * 9)}]}}" for n in range(1, 10)]
+    (problem,) = _problems("\n".join(["b0: &b0 {x: 1}", *levels]))
+    assert problem.startswith("mine.yaml, line 2, column 10: this is not YAML: ")
+    assert "merge" in problem
+
+
+@pytest.mark.parametrize("value", ["!!int ''", "!!bool x", "!!timestamp x", "!!float x"])
+def test_a_tag_that_does_not_fit_its_value_is_no_traceback(value: str) -> None:
+    (problem,) = _problems(f"training: {{lr: {value}}}")
+    assert problem.startswith("mine.yaml: this is not YAML: ")
+
+
 def test_a_file_without_sections_says_what_it_expects() -> None:
     assert _problems("- a\n") == ["mine.yaml: expected sections like `model:`, got ['a']"]
     assert _problems("lr: 3\nmodel: {}\nseed: 4\n") == [
