@@ -120,7 +120,7 @@ class TrainingConfig(Section):
             ("early_stop", self.early_stop >= 0, "0 (never) or more evaluations"),
             ("save_dir", bool(self.save_dir.strip()), "the name of a folder"),
             ("seed", 0 <= self.seed < 2**31, "from 0 to 2147483647"),
-            ("threads", self.threads >= 0, "0 (automatic) or more"),
+            ("threads", 0 <= self.threads <= 1024, "from 0 (automatic) to 1024"),
         ]
 
 

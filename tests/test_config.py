@@ -145,6 +145,10 @@ def test_a_large_seed_keeps_its_last_digit() -> None:
         ("training: {seed: -1}", "training.seed: -1 is not allowed; it must be from 0 to"),
         ("training: {max_steps: 0}", "training.max_steps: 0 is not allowed; it must be 1 or more"),
         (
+            "training: {threads: 1025}",
+            "training.threads: 1025 is not allowed; it must be from 0 (automatic) to 1024",
+        ),
+        (
             "training: {beta2: 1.0}",
             "training.beta2: 1.0 is not allowed; it must be between 0 and 1",
         ),
