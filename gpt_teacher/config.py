@@ -209,7 +209,7 @@ class SamplingConfig(Section):
                 self.refuse_below is None or 0 <= self.refuse_below <= 1,
                 "from 0 (never) to 1, or null",
             ),
-            ("seed", 0 <= self.seed < 2**63, "0 or more"),
+            ("seed", 0 <= self.seed < 2**63, "from 0 to 9223372036854775807"),
         ]
 
 

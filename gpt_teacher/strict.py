@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import types
+from contextlib import suppress
 from dataclasses import fields
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -109,6 +110,9 @@ def convert_number(value: Any, hint: type) -> int | float:
     kind = "a whole number" if hint is int else "a number"
     if isinstance(value, bool):
         raise ValueError(kind)
+    if hint is int and isinstance(value, str):
+        with suppress(ValueError):  # 1e3 is a whole number, too
+            value = int(value)
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):

@@ -120,8 +120,11 @@ def test_a_whole_number_where_a_fraction_may_stand_becomes_a_float() -> None:
 
 
 def test_a_large_seed_keeps_its_last_digit() -> None:
-    seed = 2**63 - 1  # a float would round it
-    assert parse_config(f"sampling: {{seed: {seed}}}", "mine.yaml").sampling.seed == seed
+    for seed in (2**53 + 1, 2**63 - 1):  # a float would round them
+        assert parse_config(f"sampling: {{seed: {seed}}}", "mine.yaml").sampling.seed == seed
+        assert parse_config("", "mine.yaml", [f"sampling.seed={seed}"]).sampling.seed == seed
+    (problem,) = _problems(f"sampling: {{seed: {2**63}}}")
+    assert problem.endswith(f"it must be from 0 to {2**63 - 1}")
 
 
 @pytest.mark.parametrize(
