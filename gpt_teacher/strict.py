@@ -93,7 +93,7 @@ def convert(value: Any, hint: Any) -> Any:
         items = [value] if isinstance(value, str) else value
         if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
             raise ValueError("a list of texts")
-        return tuple(items)
+        return tuple(map(_sound, items))
     if hint is bool:
         if not isinstance(value, bool):
             raise ValueError("true or false")
@@ -101,8 +101,19 @@ def convert(value: Any, hint: Any) -> Any:
     if hint is str:
         if not isinstance(value, (str, int, float)) or isinstance(value, bool):
             raise ValueError("text")
-        return str(value)
+        return _sound(str(value))
     return convert_number(value, hint)
+
+
+def _sound(text: str) -> str:
+    """Return a text if it has a UTF-8: it will be logged. 能写成 UTF-8 的文字。"""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(
+            "valid Unicode; if it is the name of a file, rename it (请改文件名)"
+        ) from None
+    return text
 
 
 def convert_number(value: Any, hint: type) -> int | float:

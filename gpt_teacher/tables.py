@@ -106,6 +106,13 @@ def read_table(path: Path) -> Table:
 
     Raises DataError with all problems found, each with its line.
     """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:  # unpacked from an old zip
+        raise DataError(
+            f"{path}: training logs the names of its files, and this one is not UTF-8; rename it "
+            f"(请改文件名)"
+        ) from None
     suffix = path.suffix.lower()
     if suffix in WORKBOOKS:
         raise DataError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import asdict
 from pathlib import Path
@@ -487,6 +488,19 @@ def test_a_file_without_sections_says_what_it_expects() -> None:
         "mine.yaml: lr: 3 is not a section",
         "mine.yaml: seed: 4 is not a section",
     ]
+
+
+@pytest.mark.parametrize("key", ["data.train_path", "training.save_dir", "sampling.stop"])
+def test_a_name_that_is_not_utf8_is_refused_before_a_run_begins(key: str) -> None:
+    """The training log takes the name of a file; GBK in an old zip gives such names on Linux."""
+    name = "data/\udccc\udce2.jsonl"
+    expected = (
+        f"{key}: {name!r} is not allowed; it must be valid Unicode; if it is the name of a file, "
+        f"rename it (请改文件名)"
+    )
+    assert _problems("", [f"{key}={name}"]) == [f"--set {key}={name}: {expected}"]
+    section, _, last = key.partition(".")
+    assert _problems(f"{section}: {{{last}: {json.dumps(name)}}}") == [f"mine.yaml: {expected}"]
 
 
 @pytest.mark.parametrize("place", ["training: {lr: *b9}", "lr: *b9"])

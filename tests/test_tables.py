@@ -356,6 +356,13 @@ def test_a_file_of_another_kind_or_none_is_told(tmp_path: Path) -> None:
     assert message(tmp_path / "folder.csv") == ": cannot be read: Is a directory"
 
 
+def test_a_name_that_training_cannot_log_is_a_problem_of_the_file(tmp_path: Path) -> None:
+    """GBK in an old zip gives such names on Linux; the check passed, then training failed."""
+    told = message(tmp_path / "\udccc\udce2.jsonl")
+    assert told.startswith(": training logs the names of its files, and this one is not UTF-8")
+    assert told.endswith("; rename it (请改文件名)")
+
+
 @pytest.mark.parametrize("codec", ["utf-8", "gbk", "utf-16"])
 def test_bad_lines_of_a_jsonl_are_told_by_file_and_line_in_any_encoding(
     codec: str, tmp_path: Path
