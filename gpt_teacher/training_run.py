@@ -31,7 +31,7 @@ from gpt_teacher.commands import resume_command
 from gpt_teacher.config import Config
 from gpt_teacher.data import TrainingData, load_training_data
 from gpt_teacher.distributed import ALONE, Team
-from gpt_teacher.errors import CheckpointError, ConfigError, TokenizerError
+from gpt_teacher.errors import CheckpointError, ConfigError, PromptError, TokenizerError, shown
 from gpt_teacher.evaluate import probe, validation_loss
 from gpt_teacher.final_exam import exam_seconds, final_exam
 from gpt_teacher.loss import Batch, LossSum, next_token_loss
@@ -47,6 +47,7 @@ from gpt_teacher.run_state import (
     set_aside,
     state_file,
 )
+from gpt_teacher.sampler import check_question
 from gpt_teacher.tokenizer import Tokenizer, load_tokenizer
 from gpt_teacher.trainer import Hooks, Progress, train
 from gpt_teacher.training_pass import training_loss
@@ -326,6 +327,8 @@ def _prepare(
     model = _new_model(config, tokenizer)
     if init_weights is not None:
         load_weights(model, init_weights, "--init-from")
+    if not data.is_text:
+        _check_probes(model, tokenizer, training.probe_questions)
     model.to(device)
     n_parameters = sum(p.numel() for p in model.parameters())
     listener.say(f"model: {n_parameters:,} parameters on {device}, {threads} threads, {precision}")
@@ -356,6 +359,15 @@ def _new_model(config: Config, tokenizer: Tokenizer) -> GPT:
         raise ConfigError(
             [f"model: {n:,} parameters do not fit into memory; make n_embd or n_layer smaller"]
         ) from None
+
+
+def _check_probes(model: GPT, tokenizer: Tokenizer, questions: tuple[str, ...]) -> None:
+    """Raise ConfigError if a probe question leaves no room for an answer. 检查抽查题的长度。"""
+    for question in questions:
+        try:
+            check_question(model, tokenizer, question)
+        except PromptError as error:
+            raise ConfigError([f"training.probe_questions: {shown(question)}: {error}"]) from None
 
 
 def _begin(run: TrainingRun, resume: bool, max_steps: int | None, team: Team) -> None:

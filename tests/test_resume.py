@@ -462,6 +462,19 @@ def test_a_damaged_state_is_named(stopped: Path) -> None:
 # ---------------------------------------------------------------- a new run loses nothing
 
 
+def test_a_probe_question_that_is_too_long_is_named_before_the_old_run_is_moved(
+    finished: Path,
+) -> None:
+    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+    question = "什么是密度" * 200
+    with pytest.raises(
+        ConfigError, match=r"^training.probe_questions: '什么是.*too long.*ask a shorter one$"
+    ):
+        train(f"training.probe_questions=['光有多快?', {question}]")
+    after = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+    assert after == before
+
+
 def test_a_new_run_keeps_the_old_one_in_previous(finished: Path, tiny_run: TinyRun) -> None:
     said = train()
     assert not [line for line in said if "unfinished" in line]
