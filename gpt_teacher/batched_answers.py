@@ -27,8 +27,8 @@ from gpt_teacher.sampler import (
     GrowingAnswer,
     Token,
     check_prompts,
-    never_first_tokens,
     pick,
+    unsayable_tokens,
 )
 from gpt_teacher.tokenizer import PAD_ID, Tokenizer
 
@@ -45,7 +45,7 @@ class Asked:
         """Make it ready to be read. 备好提问。"""
         self.ids = encode_prompt(tokenizer, question)  # that the cache is to hold
         self.settings = settings
-        self.never_first = never_first_tokens(tokenizer, settings)
+        self._unsayable = unsayable_tokens(tokenizer, settings)
         self.random = torch.Generator().manual_seed(settings.seed)
         self.seen = torch.zeros(1, vocab_size, dtype=torch.bool)
         self.n_new = 0
@@ -65,6 +65,13 @@ class Asked:
         if self._error is not None:
             raise self._error
         return ended
+
+    @property
+    def unsayable(self) -> int | None:
+        """Return the token that may not come next: it would make a refusal. 禁用的词元。"""
+        *before, last = self._unsayable or (None,)
+        is_next = self.n_new == len(before) and self.ids[len(self.ids) - self.n_new :] == before
+        return last if is_next else None
 
     def give_up(self) -> None:
         """Want no more of it: its row is free from the next step on. 放弃。"""
@@ -212,9 +219,8 @@ class Batch:
             random, seen = [asked.random for asked in group], None
             if first.settings.repetition_penalty != 1:  # alike in this, too
                 seen = torch.cat([asked.seen for asked in group]).to(logits.device)  # (B, V)
-            chosen, sure = pick(
-                logits, first.n_new, first.settings, random, seen, first.never_first
-            )
+            never = [(row, a.unsayable) for row, a in enumerate(group) if a.unsayable is not None]
+            chosen, sure = pick(logits, first.n_new, first.settings, random, seen, never)
             tokens = zip(group, chosen.tolist(), sure.tolist(), strict=True)
             for asked, token_id, probability in tokens:
                 with _told([asked]):

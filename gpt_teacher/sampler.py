@@ -10,7 +10,7 @@ choose             logits -> one token for each row, through the filters
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
@@ -35,6 +35,7 @@ NEVER_SAMPLED = (BOS_ID, PAD_ID, UNK_ID)
 _NEVER = torch.tensor(NEVER_SAMPLED)
 BATCH_SIZE = 64  # sequences decoded together
 DROPPED_SHARE = 1 / 16  # of the rows finished: now it pays to go on without them
+Place = tuple[int, int]  # a row and a token id
 FinishReason = Literal["", "eos", "stop", "length", "unsure"]
 
 
@@ -86,12 +87,15 @@ class Answer(str):
 
 
 def forbid(
-    logits: Tensor, n_new: int, settings: SamplingConfig, never_first: tuple[int, ...] = ()
+    logits: Tensor, n_new: int, settings: SamplingConfig, never: Sequence[Place] = ()
 ) -> None:
-    """Rule out, in place, what may not be the new token number n_new (from 0). 禁用的词元。"""
+    """Rule out, in place, what may not be the new token number n_new (from 0). 禁用的词元。
+
+    Of `never`, each is ruled out for its row alone.
+    """
     logits.index_fill_(1, _NEVER.to(logits.device), -torch.inf)
-    if n_new == 0 and never_first:
-        logits[:, never_first] = -torch.inf
+    for row, token_id in never:
+        logits[row, token_id] = -torch.inf
     if n_new < settings.min_new_tokens:
         logits[:, EOS_ID] = -torch.inf
 
@@ -162,14 +166,15 @@ def pick(
     settings: SamplingConfig,
     random: list[torch.Generator],
     seen: Tensor | None,
-    never_first: tuple[int, ...] = (),
+    never: Sequence[Place] = (),
 ) -> tuple[Tensor, Tensor]:
     """Return new token number n_new of each row, and how sure the model is (B,), (B,). 选词元。
 
-    Logits (B, V) are changed in place; seen (B, V) as in penalise_repetition; None = no token.
+    Logits (B, V) are changed in place; seen (B, V) as in penalise_repetition; None = no token;
+    never as in forbid.
     """
     probabilities = logits.softmax(dim=-1)  # (B, V)
-    forbid(logits, n_new, settings, never_first)
+    forbid(logits, n_new, settings, never)
     if seen is not None and settings.repetition_penalty != 1:
         logits = penalise_repetition(logits, seen, settings.repetition_penalty)
     chosen = choose(logits, settings, random)  # (B,)
@@ -185,13 +190,13 @@ def generate(
     prompts: list[list[int]],
     settings: SamplingConfig,
     finished: set[int],
-    never_first: tuple[int, ...] = (),
+    unsayable: tuple[int, ...] = (),
 ) -> Iterator[list[Token]]:
     """Yield, step by step, a token for each row that is not in `finished`. 逐步生成。
 
     The caller adds rows to `finished` when they need no more; <eos> and a full context end a row,
-    too. No answer begins with a token of never_first. Raises PromptError if a prompt leaves no room
-    for an answer.
+    too. No answer begins with all of the unsayable tokens. Raises PromptError if a prompt leaves no
+    room for an answer.
     """
     check_prompts(model, prompts)
     longest, seq_len = max(map(len, prompts)), model.config.seq_len
@@ -204,9 +209,13 @@ def generate(
     decoder = decoder_of(model)
     rows, seen = list(range(len(prompts))), torch.zeros_like(logits, dtype=torch.bool)
     random = [torch.Generator().manual_seed(settings.seed) for _ in rows]
+    begun = [bool(unsayable)] * len(rows)  # the unsayable, and nothing else so far
     for n_new in range(settings.max_new_tokens):
-        chosen, sure = pick(logits, n_new, settings, random, seen, never_first)  # (B,), (B,)
+        last = unsayable[n_new:] if n_new == len(unsayable) - 1 else ()
+        never = [(i, token_id) for i, is_begun in enumerate(begun) if is_begun for token_id in last]
+        chosen, sure = pick(logits, n_new, settings, random, seen, never)  # (B,), (B,)
         tokens = [Token(*t) for t in zip(rows, chosen.tolist(), sure.tolist(), strict=True)]
+        begun = [b and t.token_id == unsayable[n_new] for b, t in zip(begun, tokens, strict=True)]
         yield [token for token in tokens if token.row not in finished]
         full = [cache.length - padding[row] >= seq_len for row in rows]  # no room for one more
         finished.update(token.row for token in tokens if token.token_id == EOS_ID)
@@ -222,6 +231,7 @@ def generate(
             chosen, seen = chosen[kept], seen[kept]
             n_pad = None if n_pad is None else n_pad[kept]
             rows, random = [rows[i] for i in going], [random[i] for i in going]
+            begun = [begun[i] for i in going]
         logits = decoder(chosen, cache, n_pad)
 
 
@@ -252,9 +262,12 @@ def check_question(model: GPT, tokenizer: Tokenizer, question: str) -> None:
     check_prompts(model, [encode_prompt(tokenizer, question)])
 
 
-def never_first_tokens(tokenizer: Tokenizer, settings: SamplingConfig) -> tuple[int, ...]:
-    """Return what an answer may not begin with: 不知道, if it must not refuse. 禁用的开头。"""
-    return () if settings.refusal else tuple(tokenizer.encode(REFUSAL)[:1])
+def unsayable_tokens(tokenizer: Tokenizer, settings: SamplingConfig) -> tuple[int, ...]:
+    """Return what an answer may not begin with: 不知道, if it must not refuse. 禁用的开头。
+
+    Where that is several tokens, the last of them is ruled out behind the others: 不是 may be said.
+    """
+    return () if settings.refusal else tuple(tokenizer.encode(REFUSAL))
 
 
 class GrowingAnswer:
@@ -316,8 +329,8 @@ def _grow(
 ) -> Iterator[Answer]:
     """Yield the answer each time its text grows, then the finished one. 逐步给出回答。"""
     growing, finished, shown = GrowingAnswer(tokenizer, settings, clean), set[int](), ""
-    never_first = never_first_tokens(tokenizer, settings)
-    for tokens in generate(model, [prompt_ids], settings, finished, never_first):
+    unsayable = unsayable_tokens(tokenizer, settings)
+    for tokens in generate(model, [prompt_ids], settings, finished, unsayable):
         growing.push(tokens[0])
         if growing.reason:
             break
@@ -365,13 +378,13 @@ def answers(
     """
     prompts = [encode_prompt(tokenizer, question) for question in questions]
     by_length = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-    never_first = never_first_tokens(tokenizer, settings)
+    unsayable = unsayable_tokens(tokenizer, settings)
     done: dict[int, Answer] = {}
     for start in range(0, len(by_length), BATCH_SIZE):
         batch = by_length[start : start + BATCH_SIZE]
         growing = [GrowingAnswer(tokenizer, settings, clean) for _ in batch]
         finished: set[int] = set()
-        for tokens in generate(model, [prompts[i] for i in batch], settings, finished, never_first):
+        for tokens in generate(model, [prompts[i] for i in batch], settings, finished, unsayable):
             for token in tokens:
                 growing[token.row].push(token)
             finished.update(row for row, one in enumerate(growing) if one.reason)

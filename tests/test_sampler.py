@@ -17,7 +17,8 @@ from conftest import QUESTIONS, TinyRun
 from torch import Tensor
 
 from gpt_teacher import Pretrained, from_pretrained
-from gpt_teacher.config import ModelConfig, SamplingConfig
+from gpt_teacher.batched_answers import Batcher
+from gpt_teacher.config import ModelConfig, SamplingConfig, TokenizerConfig
 from gpt_teacher.errors import PromptError
 from gpt_teacher.model import GPT
 from gpt_teacher.prompt import REFUSAL, REFUSAL_ANSWER, encode_prompt, is_refusal
@@ -31,12 +32,13 @@ from gpt_teacher.sampler import (
     generate,
     keep_top_k,
     keep_top_p,
-    never_first_tokens,
     next_token_probabilities,
     penalise_repetition,
     shape_logits,
+    unsayable_tokens,
 )
 from gpt_teacher.tokenizer import BOS_ID, EOS_ID, PAD_ID, UNK_ID, Tokenizer
+from gpt_teacher.tokenizer_training import train_tokenizer
 
 INF = math.inf
 GREEDY = SamplingConfig()
@@ -668,8 +670,9 @@ def test_a_model_that_must_not_refuse_says_something_else(
     trained: Pretrained, temperature: float
 ) -> None:
     settings = SamplingConfig(temperature=temperature, refusal=False, refuse_below=1.0)
-    (first,) = never_first_tokens(trained.tokenizer, settings)
-    assert first == trained.tokenizer.encode(REFUSAL_ANSWER)[0], "its answer begins so"
+    refusal = unsayable_tokens(trained.tokenizer, settings)
+    begins = trained.tokenizer.encode(REFUSAL_ANSWER)[: len(refusal)]
+    assert [*refusal] == begins, "its answer begins so"
     single = single_answers(trained, QUESTIONS_OF_MANY_LENGTHS, settings)
     batched = answers(trained.model, trained.tokenizer, QUESTIONS_OF_MANY_LENGTHS, settings)
     assert batched == single
@@ -683,10 +686,37 @@ def test_only_the_beginning_of_a_refusal_is_forbidden(tokenizer: Tokenizer) -> N
     """One may still say 我不知道 of somebody in a story."""
     settings = replace(GREEDY, refusal=False)
     assert say(tokenizer, f"我{REFUSAL}。", settings)[-1] == f"我{REFUSAL}。"
-    first = tokenizer.decode(tokenizer.encode(REFUSAL)[:1])
-    assert not say(tokenizer, REFUSAL_ANSWER, settings)[-1].startswith(first)
+    assert not say(tokenizer, REFUSAL_ANSWER, settings)[-1].startswith(REFUSAL)
     assert say(tokenizer, REFUSAL_ANSWER)[-1] == REFUSAL_ANSWER
-    assert never_first_tokens(tokenizer, GREEDY) == ()
+    assert unsayable_tokens(tokenizer, GREEDY) == ()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ("不是，鲸鱼是哺乳动物。", "不是，鲸鱼是哺乳动物。"),
+        ("不知不觉。", "不知不觉。"),
+        ("不知道。", None),
+    ],
+)
+def test_an_answer_that_only_begins_like_a_refusal_may_be_given(
+    wanted: str, said: str | None
+) -> None:
+    """Found here: with 不 as a token of its own, no answer could begin with it any more."""
+    settings = SamplingConfig(refusal=False, max_new_tokens=len(wanted) + 1)
+    text = "问用户助手：:\n不知道，是鲸鱼哺乳动物觉。"
+    letters = train_tokenizer([text], TokenizerConfig("char"))
+    assert len(letters.encode(REFUSAL)) == 3
+    model = scripted_gpt(letters, "问", [*letters.encode(wanted), EOS_ID])
+    asked = Batcher(model, letters).ask("问", settings)
+    assert asked.wait(60)
+    given = [*answers(model, letters, ["问"] * 3, settings), asked.latest]
+    given.append(list(answer(model, letters, "问", settings))[-1])
+    if said is None:
+        assert {one[:2] for one in given} == {"不知"}
+        assert not any(is_refusal(one) for one in given)
+    else:
+        assert given == [said] * 5
 
 
 def test_a_continuation_of_plain_text_is_never_withheld(tokenizer: Tokenizer) -> None:
