@@ -85,9 +85,9 @@ def report_on(
 def _paper(
     config: Config, tokenizer: Tokenizer, most_taught: int, folder: Path
 ) -> tuple[Paper, TrainingData]:
-    data = load_training_data(config, tokenizer)
-    if data.is_text:
+    if config.data.format == "lm":
         raise DataError(f"{folder}: it was trained on plain text; there are no questions to ask")
+    data = load_training_data(config, tokenizer)
     n_unknown = len(data.rows["unknown_test"]) + len(data.rows["unknown_val"])  # all of them
     return set_paper(data, tokenizer, config.model.seq_len, 1.0, most_taught, n_unknown), data
 

@@ -20,6 +20,7 @@ from gpt_teacher.loss import Batch
 from gpt_teacher.text_files import file_sha256, read_texts
 from gpt_teacher.tokenizer import EOS_ID, Tokenizer
 
+STEM = 20  # characters of a file's name that its cache shows; a system may allow 255 bytes in all
 ENCODED_TOGETHER = 1 << 20  # characters encoded in one call, cut at a line end
 
 
@@ -31,7 +32,7 @@ def encoded_text(path: Path, tokenizer: Tokenizer, cache_dir: Path) -> Tensor:
     """
     made_of = file_sha256(path) + path.suffix.lower() + tokenizer.fingerprint
     key = hashlib.sha256(made_of.encode()).hexdigest()[:16]
-    cached = cache_dir / f"{path.stem}-{key}.int32"
+    cached = cache_dir / f"{path.stem[:STEM]}-{key}.int32"
     if not cached.exists():
         temporary = cached.with_suffix(f".{os.getpid()}.tmp")  # several may begin at once
         try:

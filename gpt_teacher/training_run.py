@@ -318,6 +318,11 @@ def _prepare(
     data = load_training_data(config, tokenizer, strict)
     for line in data.report:
         listener.say(line)
+    if training.early_stop and not data.validation:
+        listener.say(
+            "training.early_stop does nothing without validation questions (没有验证题): "
+            "name a file of them with data.val_path"
+        )
     device = machine.pick_device(training.device, team.local_rank)
     precision = machine.pick_precision(training.precision, device)
     training = replace(training, precision=precision)

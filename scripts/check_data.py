@@ -17,7 +17,7 @@ from gpt_teacher.data_counts import describe
 from gpt_teacher.errors import DataError
 from gpt_teacher.tables import Table, read_table, role, write_jsonl
 from gpt_teacher.tokenizer import load_tokenizer
-from scripts.command_line import DONE, USER_CAN_MEND, make_parser, read_config, run
+from scripts.command_line import DONE, USER_CAN_MEND, given_options, make_parser, read_config, run
 
 
 def main() -> int:
@@ -42,8 +42,8 @@ def main() -> int:
         return USER_CAN_MEND
     n_questions = sum(len(table.rows) for table in tables)
     print(f"{names} can be trained on (可以训练): {n_questions} questions")
-    for command in train_commands([arguments.to or table.path for table in tables], config.data):
-        print(f"  {command}")
+    for words in training_options([arguments.to or table.path for table in tables], config.data):
+        print("  " + " ".join(["python -m scripts.train", *given_options(arguments), *words]))
     return DONE
 
 
@@ -60,17 +60,17 @@ def read_tables(paths: list[Path]) -> list[Table]:
     return tables
 
 
-def train_commands(paths: list[Path], config: DataConfig) -> list[str]:
-    """Return the commands that train on these files, one for each to be taught. 训练命令。"""
+def training_options(paths: list[Path], config: DataConfig) -> list[list[str]]:
+    """Return the options that train on these files, for each to be taught. 训练选项。"""
     taught = [path for path in paths if role(path) == "train"] or paths[:1]
     others = {f"{role(path)}_path": path for path in paths if path not in taught}
-    commands = []
+    options = []
     for path in taught:
         files = {"train_path": path, **others}
         as_set = all(Path(getattr(config, key) or "") == file for key, file in files.items())
-        words = [] if as_set else [f"--set {quoted(f'data.{k}={v}')}" for k, v in files.items()]
-        commands.append(" ".join(["python -m scripts.train", *words]))
-    return commands
+        words = [f"--set {quoted(f'data.{key}={file}')}" for key, file in files.items()]
+        options.append([] if as_set else words)
+    return options
 
 
 def parse() -> argparse.Namespace:

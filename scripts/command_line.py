@@ -13,10 +13,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from gpt_teacher.commands import quoted
 from gpt_teacher.config import Config, load_config
 from gpt_teacher.errors import DataError, GPTTeacherError
 
 DONE, USER_CAN_MEND, INTERRUPTED = 0, 2, 130
+CONFIG_FILE = Path("config.yaml")
 
 
 def make_parser(doc: str | None) -> argparse.ArgumentParser:
@@ -24,7 +26,7 @@ def make_parser(doc: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--config", type=Path, default=Path("config.yaml"), metavar="FILE")
+    parser.add_argument("--config", type=Path, default=CONFIG_FILE, metavar="FILE")
     parser.add_argument(
         "--set",
         action="append",
@@ -38,6 +40,12 @@ def make_parser(doc: str | None) -> argparse.ArgumentParser:
 def read_config(arguments: argparse.Namespace) -> Config:
     """Return the configuration that --config and --set ask for. 读取配置。"""
     return load_config(arguments.config, arguments.set)
+
+
+def given_options(arguments: argparse.Namespace) -> list[str]:
+    """Return --config and --set as they were given, for a command that is advised. 已给的选项。"""
+    config = [] if arguments.config == CONFIG_FILE else ["--config", quoted(str(arguments.config))]
+    return config + [word for one in arguments.set for word in ("--set", quoted(one))]
 
 
 def say(text: str) -> None:

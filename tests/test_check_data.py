@@ -55,6 +55,23 @@ def test_the_command_that_is_advised_trains_on_these_files(
     assert (ended.code, ended.stderr.count("error")) == (0, 0)
 
 
+def test_the_command_that_is_advised_has_the_options_of_the_check(
+    commands: Commands, project: Path
+) -> None:
+    """Found here: rows that fit a longer context were to be trained with the shorter one."""
+    (project / "my.yaml").write_bytes((project / "config.yaml").read_bytes())
+    given = ["--config", "my.yaml", "--set", "model.seq_len=128"]
+    write_rows(project / "long.jsonl", {"甲": "长" * 22})
+    ended = commands.run("check_data", "long.jsonl", *given, folder=project)
+    (command,) = [line for line in ended.stdout.splitlines() if line.startswith("  python")]
+    assert (
+        command == f"  python -m scripts.train {' '.join(given)} --set data.train_path=long.jsonl"
+    )
+    assert commands.run("check_data", "long.jsonl", folder=project).code == 2
+    words = [*command.split()[3:], "--set", "training.max_steps=1"]
+    assert commands.run("train", *words, folder=project).code == 0
+
+
 def test_each_file_to_be_taught_gets_its_own_command(commands: Commands, project: Path) -> None:
     write_rows(project / "a.jsonl", {"甲是谁": "甲。"})
     write_rows(project / "b.jsonl", {"乙是谁": "乙。"})

@@ -412,6 +412,7 @@ def test_a_model_of_plain_text_has_no_questions_to_be_asked(
     words = ("data.format=lm", "data.train_path=story.txt", "training.max_steps=1")
     options = [word for text in words for word in ("--set", text)]
     assert commands.run("train", *options, folder=project).code == 0
+    (project / "story.txt").unlink()  # nobody shall look for it
     ended = commands.run("evaluate", folder=project)
     assert (ended.code, ended.stdout) == (2, "")
     assert ended.stderr == (

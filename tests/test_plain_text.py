@@ -155,6 +155,11 @@ def test_a_file_of_another_kind_with_the_same_contents_never_gets_an_old_cache(
     assert len(as_text) > len(as_rows)
 
 
+def test_a_text_with_a_long_name_is_cached(char: Tokenizer, tmp_path: Path) -> None:
+    path = _file(tmp_path, NOVEL, "长" * 81 + ".txt")
+    assert encoded_text(path, char, tmp_path / "cache").tolist() == [*char.encode(NOVEL), EOS_ID]
+
+
 def test_another_text_or_tokenizer_never_gets_an_old_cache(
     trained: dict[str, Tokenizer], tmp_path: Path
 ) -> None:

@@ -303,6 +303,16 @@ def test_a_run_that_stopped_early_trains_longer_when_told_to(stopped: Path) -> N
     assert load_checkpoint(stopped / "last").metrics["steps"] == 15, "two evaluations later"
 
 
+def test_an_early_stop_without_validation_questions_is_told_to_do_nothing(
+    tiny_project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tiny_project())
+    without = "training.early_stop does nothing without validation questions (没有验证题)"
+    said = train("training.early_stop=2", "data.val_path=null")
+    assert any(line.startswith(without) for line in said)
+    assert not any(line.startswith(without) for line in train("training.early_stop=9"))
+
+
 def test_a_run_told_to_stop_in_its_last_update_takes_its_exam_when_resumed(
     tiny_project: Callable[..., Path],
     uninterrupted: Callable[..., Path],
