@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from gpt_teacher.prompt import encode_example, is_refusal, normalise
 from gpt_teacher.tables import Table
@@ -33,7 +34,7 @@ class Counts:
 
     questions: int
     answers: int  # distinct
-    topics: int  # distinct ids; 0 = the file has none
+    topics: int  # 0 = the file has none
     refusals: int
     per_answer: Spread | None  # questions of an answer, refusals apart; None = only refusals
     lengths: list[int]  # of each row, in tokens that the model reads
@@ -48,6 +49,27 @@ class Counts:
         return sum(count for _, count in self.spelled) / self.characters
 
 
+class Labelled(Protocol):
+    """A question with the labels of its topic. 带知识点标签的一题。"""
+
+    @property
+    def id(self) -> str:
+        """Its topic's id; one unknown topic may have several. 编号。"""
+
+    @property
+    def topic(self) -> str:
+        """Its topic's name; several taught topics may share one. 名字。"""
+
+    @property
+    def completion(self) -> str:
+        """Its answer. 答案。"""
+
+
+def n_topics(questions: Iterable[Labelled]) -> int:
+    """Return how many topics there are: taught ones by id, unknown ones by name. 知识点数。"""
+    return len({q.topic or q.id if is_refusal(q.completion) else q.id for q in questions})
+
+
 def count(table: Table, tokenizer: Tokenizer) -> Counts:
     """Count what stands in a file. 统计一个文件。"""
     texts = [text for row in table.rows for text in (normalise(row.prompt), row.completion)]
@@ -59,7 +81,7 @@ def count(table: Table, tokenizer: Tokenizer) -> Counts:
     return Counts(
         questions=len(table.rows),
         answers=len({row.completion for row in table.rows}),
-        topics=len({row.id for row in table.rows if row.id}),
+        topics=n_topics([row for row in table.rows if row.id]),
         refusals=len(refusals),
         per_answer=_spread(list(answers.values())) if answers else None,
         lengths=[_length(tokenizer, row.prompt, row.completion) for row in table.rows],

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from gpt_teacher.corpus import SPLITS, UNKNOWN_SPLITS, Corpus, Item
+from gpt_teacher.corpus import SPLITS, UNKNOWN_SPLITS, Corpus
+from gpt_teacher.data_counts import n_topics
 from gpt_teacher.prompt import REFUSAL_ANSWER
 
 CARD = """---
@@ -89,11 +90,11 @@ def dataset_card(corpus: Corpus) -> str:
     known = [item for split in SPLITS for item in corpus[split]]
     unknown = [item for split in UNKNOWN_SPLITS.values() for item in corpus[split]]
     files = [
-        f"| `{split}.jsonl` | {len(items):,} | {_topics(items)} | {USES[split]} |"
+        f"| `{split}.jsonl` | {len(items):,} | {n_topics(items)} | {USES[split]} |"
         for split, items in corpus.items()
     ]
     subjects = [
-        f"| {subject} | {_topics([i for i in known if i.subject == subject])} | "
+        f"| {subject} | {n_topics([i for i in known if i.subject == subject])} | "
         + " | ".join(str(sum(i.subject == subject for i in corpus[s])) for s in SPLITS)
         + " |"
         for subject in dict.fromkeys(item.subject for item in known)
@@ -101,19 +102,15 @@ def dataset_card(corpus: Corpus) -> str:
     kinds = Counter(item.kind for item in unknown)
     return CARD.format(
         size="1K<n<10K" if len(known) + len(unknown) < 10_000 else "10K<n<100K",
-        n_topics=_topics(known),
+        n_topics=n_topics(known),
         n_known=len(known),
-        n_unknown_topics=_topics(unknown),
+        n_unknown_topics=n_topics(unknown),
         n_unknown=len(unknown),
         refusal=REFUSAL_ANSWER,
         files="\n".join(files),
         subjects="\n".join(subjects),
         unknown="\n".join(
-            f"| {kind} | {_topics([i for i in unknown if i.kind == kind])} | {n} |"
+            f"| {kind} | {n_topics([i for i in unknown if i.kind == kind])} | {n} |"
             for kind, n in kinds.most_common()
         ),
     )
-
-
-def _topics(items: list[Item]) -> int:
-    return len({item.id for item in items})

@@ -104,7 +104,8 @@ def _describe(replies: Replies, threshold: float, data: TrainingData) -> Report:
     """Return all that is known of a model's replies, as JSON. 汇总。"""
     rows = data.rows["train"] + data.rows["val"] + data.rows["test"]
     names, answers = topic_names(rows), {row.completion for row in data.rows["train"]}
-    outcomes = [one.outcome() for one in replies.reworded + replies.unknown]
+    # Without reworded questions nothing can be answered right, and a curve says nothing.
+    outcomes = [one.outcome() for one in replies.reworded + replies.unknown if replies.reworded]
     return {
         **{name: score._asdict() for name, score in replies.scores(threshold).items()},
         "paraphrase_by_subject": _scores(scores_by(replies.reworded, "subject", threshold)),
@@ -118,7 +119,9 @@ def _describe(replies: Replies, threshold: float, data: TrainingData) -> Report:
             {"asked": names[asked], "answered": names[given], "times": times}
             for asked, given, times in confusions(replies.reworded, answers, threshold, MAX_LISTED)
         ],
-        "risk_coverage": [point._asdict() for point in risk_coverage(outcomes, THRESHOLDS)],
+        "risk_coverage": [
+            point._asdict() for point in risk_coverage(outcomes, THRESHOLDS if outcomes else [])
+        ],
         "at_threshold": risk_coverage(outcomes, [threshold])[0]._asdict(),
     }
 
@@ -155,8 +158,9 @@ def report_lines(report: Report) -> list[str]:
         lines += [
             f"  {c['times']:>3} times  {c['asked']} -> {c['answered']}" for c in first["confusions"]
         ]
-    lines += ["", f"risk and coverage of the refusal threshold, {first_name}:"]
-    lines.append("  threshold   answered   wrong among the answers")
+    if first["risk_coverage"]:
+        lines += ["", f"risk and coverage of the refusal threshold, {first_name}:"]
+        lines.append("  threshold   answered   wrong among the answers")
     for point in first["risk_coverage"][::2]:
         lines.append(
             f"  {point['threshold']:>9.2f}   {point['coverage']:>8.1%}   {point['risk']:.1%}"

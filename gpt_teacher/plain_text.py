@@ -44,11 +44,12 @@ def encoded_text(path: Path, tokenizer: Tokenizer, cache_dir: Path) -> Tensor:
                 os.fsync(file.fileno())
             temporary.replace(cached)
         except OSError as error:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
             raise DataError(
                 f"{cache_dir}: cannot be written ({error.strerror}); set another data.cache_dir"
             ) from None
+        finally:  # it is gone if all went well
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
     n = cached.stat().st_size // 4
     return torch.from_file(str(cached), shared=False, size=n, dtype=torch.int32)
 

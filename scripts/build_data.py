@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from gpt_teacher.corpus import read_corpus
+from gpt_teacher.data_counts import n_topics
 from gpt_teacher.dataset_card import dataset_card
 from scripts.command_line import DONE, run, write_text
 
@@ -28,8 +29,7 @@ def main() -> int:
         path = arguments.output / f"{split}.jsonl"
         lines = [json.dumps(asdict(item), ensure_ascii=False) + "\n" for item in items]
         write_text(path, "".join(lines))
-        topics = len({item.id for item in items})
-        print(f"{path}: {len(items)} questions on {topics} topics")
+        print(f"{path}: {len(items)} questions on {n_topics(items)} topics")
     write_text(arguments.output / "README.md", dataset_card(corpus))
     return DONE
 

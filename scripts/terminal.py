@@ -16,7 +16,7 @@ class Terminal:
     def __init__(self, speaks: bool = True) -> None:
         """Start listening for Ctrl+C; of several processes, one speaks. 开始监听。"""
         self.bar = tqdm(unit="step", disable=None if speaks else True, dynamic_ncols=True)
-        self._speaks, self._stop = speaks, False
+        self._speaks, self._stop, self._in_exam = speaks, False, False
         signal.signal(signal.SIGINT, self._interrupt)
 
     def _interrupt(self, *_: object) -> None:
@@ -24,7 +24,7 @@ class Terminal:
         if self._stop:
             raise KeyboardInterrupt
         self._stop = True
-        if self.bar.n == self.bar.total:
+        if self._in_exam:
             self.say("the run is saved; its exam goes on (Ctrl+C again: leave; --resume takes it)")
             return
         self.say("stopping after this update; the run will be saved (Ctrl+C again: leave at once)")
@@ -35,6 +35,7 @@ class Terminal:
 
     def say(self, text: str) -> None:
         """Show a sentence. 说一句。"""
+        self._in_exam = self._in_exam or text.startswith("exam:")
         if self._speaks:
             self.bar.write(text, file=sys.stderr)
 

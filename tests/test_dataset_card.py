@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import yaml
 from conftest import ROOT
@@ -69,6 +71,14 @@ def test_the_figures_of_a_tiny_corpus_are_counted_by_hand(tiny_corpus: Corpus) -
     assert all(use for *_, use in files)
     assert subjects == [["物理", "2", "3", "1", "2"], ["化学", "1", "1", "0", "1"]]
     assert kinds == [["百科", "2", "4"], ["实时", "1", "1"]]
+
+
+def test_an_unknown_topic_beside_two_taught_ones_counts_once(tiny_corpus: Corpus) -> None:
+    """Found here: what had two ids was counted twice."""
+    again = [replace(item, id=f"{item.id}-9") for item in tiny_corpus["unknown"]]
+    asked = [replace(item, prompt=f"{item.prompt}呢") for item in again]
+    card = dataset_card(tiny_corpus | {"unknown": tiny_corpus["unknown"] + asked})
+    assert "3 个没教过的话题，8 个问题" in card
 
 
 def test_large_numbers_are_grouped_and_the_size_is_told(tiny_corpus: Corpus) -> None:

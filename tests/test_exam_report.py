@@ -210,6 +210,17 @@ def test_without_test_wordings_the_validation_file_is_asked_and_without_it_the_t
 
 
 @pytest.mark.usefixtures("project")
+def test_without_reworded_questions_there_is_no_risk_curve() -> None:
+    """Found here: unknown questions alone were asked, and each answer counted as a wrong one."""
+    nothing = ["data.test_path=null", "data.val_path=null"]
+    given = report(*nothing)[0]
+    model = given["models"]["fp32"]
+    assert "unknown_refused" in model
+    assert model["risk_coverage"] == []
+    assert not any("risk" in line or "threshold " in line for line in report_lines(given))
+
+
+@pytest.mark.usefixtures("project")
 def test_a_checkpoint_without_a_threshold_gets_one_fitted() -> None:
     """One saved on the way: nobody fitted a threshold yet."""
     text = (LAST / "config.yaml").read_text(encoding="utf-8")

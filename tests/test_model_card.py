@@ -553,9 +553,14 @@ def test_a_code_span_holds_only_what_cannot_break_it() -> None:
         ("data/train.jsonl", "data/train.jsonl"),
         ("/home/wang/三班.jsonl", "三班.jsonl"),
         ("C:/Users/wang/三班.jsonl", "三班.jsonl"),
+        ("C:wang/三班.jsonl", "三班.jsonl"),
+        ("../老师 的 U盘/三班.jsonl", "三班.jsonl"),
+        ("..\\王老师的桌面\\三班.jsonl", "三班.jsonl"),
+        ("~/wang/三班.jsonl", "三班.jsonl"),
+        ("data/..三班.jsonl", "data/..三班.jsonl"),
     ],
 )
-def test_an_absolute_path_tells_only_the_name_of_the_file(path: str, shown: str) -> None:
+def test_a_path_that_leads_elsewhere_tells_only_the_name_of_the_file(path: str, shown: str) -> None:
     assert shown_path(path) == shown
 
 

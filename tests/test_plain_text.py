@@ -155,6 +155,16 @@ def test_a_file_of_another_kind_with_the_same_contents_never_gets_an_old_cache(
     assert len(as_text) > len(as_rows)
 
 
+def test_a_text_that_cannot_be_read_to_its_end_leaves_nothing_in_the_cache(
+    char: Tokenizer, tmp_path: Path
+) -> None:
+    path, cache = tmp_path / "novel.txt", tmp_path / "cache"
+    path.write_bytes((NOVEL * 9_000).encode() + b"\xff\n")
+    with pytest.raises(DataError, match=r"novel\.txt"):
+        encoded_text(path, char, cache)
+    assert [*cache.iterdir()] == []
+
+
 def test_a_text_with_a_long_name_is_cached(char: Tokenizer, tmp_path: Path) -> None:
     path = _file(tmp_path, NOVEL, "长" * 81 + ".txt")
     assert encoded_text(path, char, tmp_path / "cache").tolist() == [*char.encode(NOVEL), EOS_ID]

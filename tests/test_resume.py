@@ -32,6 +32,7 @@ from gpt_teacher.errors import CheckpointError, ConfigError, GPTTeacherError
 from gpt_teacher.run_log import Step, TrainingLog, read_log
 from gpt_teacher.run_state import reserved, resumed, state_file
 from gpt_teacher.training_run import TrainingRun, run_training
+from scripts.terminal import Terminal
 
 WEIGHTS = ("last/model.safetensors", "quantized/model.safetensors")
 STOPPED_AT, MAX_STEPS = 7, 20
@@ -211,6 +212,29 @@ def test_ctrl_c_saves_exits_with_130_and_tells_how_to_go_on(
     assert resumed.code == 0
     assert f"going on from step {step} of {MAX_STEPS}" in resumed.stderr
     assert_same_run(save_dir, uninterrupted())
+
+
+def test_ctrl_c_in_the_exam_says_that_it_goes_on_and_before_it_that_the_run_will_be_saved(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Found here: in the last evaluation, with all updates done and nothing saved, it said so."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        for said, expected in (
+            ("step 20: val loss 0.1", "stopping after this update; the run will be saved"),
+            ("exam: 20 questions …", "the run is saved; its exam goes on"),
+        ):
+            terminal = Terminal()
+            terminal.step(Step(20, 1.0, 1e-3, 1.0, 1.0, 1.0), 20)
+            terminal.say(said)
+            signal.raise_signal(signal.SIGINT)
+            terminal.bar.close()
+            assert expected in capsys.readouterr().err
+            assert terminal.should_stop()
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_run_killed_in_its_exam_takes_it_when_resumed(

@@ -152,9 +152,13 @@ def log_of(folder: Path) -> TrainingLog | None:
 
 
 def shown_path(path: str) -> str:
-    """Return a path fit for strangers: of an absolute one only the file's name. 可公开的路径。"""
+    """Return a path fit for strangers: one that leads elsewhere is its file's name. 可公开的路径。
+
+    Elsewhere than below the working folder: absolute, on a drive, in ~ or through `..`.
+    """
     for flavour in (PurePosixPath(path), PureWindowsPath(path)):
-        if flavour.is_absolute():
+        first, *_ = (*flavour.parts, "")
+        if flavour.anchor or ".." in flavour.parts or first.startswith("~"):
             return flavour.name
     return path
 

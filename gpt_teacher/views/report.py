@@ -108,7 +108,8 @@ def _whole_exam(report: StoredReport, text: Text) -> None:
         with gr.Column(min_width=300):
             head, widths = [text["subject"], *names], [100 - 36 * len(names), *[36] * len(names)]
             _table(subject_rows(report), head, widths, text["by_subject"], "subjects")
-            _curve(report, text)
+            if any(model.curve for model in report.models.values()):
+                _curve(report, text)
         with gr.Column(min_width=300):
             head = [text["topic"], text["right_answers"], text["asked_times"]]
             _table(topic_rows(report), head, [60, 20, 20], text["worst_topics"], "worst-topics")
