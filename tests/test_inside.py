@@ -270,8 +270,13 @@ def test_an_impossible_size_gets_a_sentence(place: int, bad: object) -> None:
     assert size_table(ENGLISH, *sizes, False).startswith("Whole numbers, please:")
 
 
-def test_an_odd_width_gets_a_sentence() -> None:
-    assert size_table(ENGLISH, 4, 255, 824, 128, False).startswith("Whole numbers, please:")
+@pytest.mark.parametrize("width", [1, 45, 255])
+def test_an_odd_width_is_for_learned_positions_only(width: int) -> None:
+    """Found here: of a served model with n_embd = 45 the page said that there is none."""
+    assert size_table(ENGLISH, 4, width, 824, 128, False).startswith("Whole numbers, please:")
+    blocks = 4 * (12 * width**2 + 11 * width)
+    total = 824 * width + 128 * width + blocks + width
+    assert f"**{total:,}**" in size_table(ENGLISH, 4, width, 824, 128, True)
 
 
 @pytest.mark.parametrize(

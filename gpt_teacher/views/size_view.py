@@ -10,7 +10,7 @@ from gpt_teacher.parameter_count import count_parameters, memory_bytes
 from gpt_teacher.views.quick_gradio import gr
 from gpt_teacher.views.text import Text
 
-SMALLEST = {"n_layer": 1, "n_embd": 2, "vocab_size": 1, "seq_len": 8}
+SMALLEST = {"n_layer": 1, "n_embd": 1, "vocab_size": 1, "seq_len": 8}
 LARGEST = {"n_layer": 1_000, "n_embd": 100_000, "vocab_size": 10_000_000, "seq_len": 10_000_000}
 # n_layer, n_embd, vocabulary, seq_len, learned positions. Sources: Radford et al. 2019 (GPT-2),
 # table 2; Brown et al. 2020, arXiv:2005.14165, table 2.1. Their norms have biases, ours none.
@@ -27,11 +27,10 @@ def size_table(text: Text, *sizes: Any) -> str:
     """
     *numbers, learned = sizes
     named = dict(zip(SMALLEST, numbers, strict=True))
-    if not all(_is_whole(named[key], SMALLEST[key], LARGEST[key]) for key in named):
+    whole = all(_is_whole(named[key], SMALLEST[key], LARGEST[key]) for key in named)
+    if not whole or (named["n_embd"] % 2 and not learned):  # RoPE turns pairs
         return text["size_bad"].format(**{key: f"{limit:,}" for key, limit in LARGEST.items()})
     n_layer, n_embd, vocab_size, seq_len = (int(number) for number in numbers)
-    if n_embd % 2:  # RoPE turns pairs
-        return text["size_bad"].format(**{key: f"{limit:,}" for key, limit in LARGEST.items()})
     config = ModelConfig(
         n_layer=n_layer,
         n_head=1,  # any number of heads has the same parameters

@@ -196,7 +196,7 @@ CHINESE: Text = {
     "size_blocks": "各层：**L·(12d²+11d)** = {L} × (12 × {d}² + 11 × {d})",
     "size_last_norm": "最后的归一化：**d** = {d}",
     "size_total": "合计",
-    "size_bad": "请填整数：层数 1 到 {n_layer}，宽度是 2 到 {n_embd} 的偶数，"
+    "size_bad": "请填整数：层数 1 到 {n_layer}，宽度 1 到 {n_embd}（位置不用学时要是偶数），"
     "词表 1 到 {vocab_size}，最长序列 8 到 {seq_len}。",
     "memory_head": "| 要占的内存 | 大小 |",
     "memory_float32": "fp32：每个参数 4 字节",
@@ -539,8 +539,9 @@ ENGLISH: Text = {
     "size_blocks": "Layers: **L·(12d²+11d)** = {L} × (12 × {d}² + 11 × {d})",
     "size_last_norm": "Last norm: **d** = {d}",
     "size_total": "Sum",
-    "size_bad": "Whole numbers, please: layers 1 to {n_layer}, width even, 2 to {n_embd}, "
-    "vocabulary 1 to {vocab_size}, longest sequence 8 to {seq_len}.",
+    "size_bad": "Whole numbers, please: layers 1 to {n_layer}, width 1 to {n_embd} "
+    "(even unless the positions are learned), vocabulary 1 to {vocab_size}, "
+    "longest sequence 8 to {seq_len}.",
     "memory_head": "| Memory | Size |",
     "memory_float32": "fp32: 4 bytes a parameter",
     "memory_int8": "int8: 1 byte for each parameter of the layers' matrices, 4 for the others",
