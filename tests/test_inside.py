@@ -23,7 +23,7 @@ from gpt_teacher.views.chain_view import (
 )
 from gpt_teacher.views.heat_map import heat_map_value
 from gpt_teacher.views.inside import MAX_CHARACTERS, question_ids
-from gpt_teacher.views.size_view import FAMOUS_SIZES, readable_bytes, size_table
+from gpt_teacher.views.size_view import FAMOUS_SIZES, LARGEST, readable_bytes, size_table
 from gpt_teacher.views.text import CHINESE, ENGLISH, TEXTS
 from gpt_teacher.views.token_labels import TokenCounts, count_tokens, readable, shown_text
 from gpt_teacher.views.tokens_view import COLOURS, coloured_tokens, colours, tokenized
@@ -268,6 +268,15 @@ def test_an_impossible_size_gets_a_sentence(place: int, bad: object) -> None:
     sizes: list[object] = [4, 256, 824, 128]
     sizes[place] = bad
     assert size_table(ENGLISH, *sizes, False).startswith("Whole numbers, please:")
+
+
+def test_the_largest_sizes_have_a_table_and_larger_ones_a_sentence() -> None:
+    """Found here: a longest sequence that config.yaml refuses ended in an error of the page."""
+    largest = list(LARGEST.values())
+    assert "**121,101,100,100,000**" in size_table(ENGLISH, *largest, True)
+    for place in range(4):
+        larger = [limit + (number == place) for number, limit in enumerate(largest)]
+        assert size_table(ENGLISH, *larger, True).startswith("Whole numbers, please:")
 
 
 @pytest.mark.parametrize("width", [1, 45, 255])
