@@ -104,12 +104,29 @@ def test_the_four_numbers_are_of_the_stored_exam_else_of_the_runs_end(
     assert card.report is None
     measured = card.metrics["exam"]["fp32"]["memorised"]
     assert card.scores["fp32"]["memorised"] == Score(**measured) == Score(12, 12)
-    assert "`python -m scripts.evaluate --save --checkpoint last`" in missing(card, CHINESE)
+    assert "`python -m scripts.evaluate --save --checkpoint " in missing(card, CHINESE)
     from_hub = replace(card, origin=Origin(bare, "teacher/demo", "0123456789" * 4))
     assert missing(from_hub, ENGLISH) == ENGLISH["no_report_hub"], "nothing is saved in the cache"
     assert f"`teacher/demo` @ `{'0123456789' * 4}`" in weights_table(from_hub, ENGLISH)
     unfinished = replace(card, scores={})
     assert missing(unfinished, CHINESE) == CHINESE["no_scores"]
+
+
+def test_the_command_for_the_report_names_a_folder_that_is_there(
+    last: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found here: of a folder elsewhere its name alone was told, and the command found nothing."""
+    folder = Path(shutil.copytree(last, tmp_path / "my class" / "last"))
+    (folder / "exam_report.json").unlink()
+    card = read_report_card(from_pretrained(folder))
+    command = "python -m scripts.evaluate --save --checkpoint"
+    monkeypatch.chdir(tmp_path)
+    assert f"`{command} 'my class/last'`" in missing(card, CHINESE)
+    relative = read_report_card(from_pretrained("my class/last"))
+    assert missing(relative, CHINESE) == missing(card, CHINESE)
+    monkeypatch.chdir(last)
+    assert f"`{command} 这个模型的文件夹`" in missing(card, CHINESE)
+    assert f"`{command} FOLDER_OF_THIS_MODEL`" in missing(card, ENGLISH)
 
 
 def test_weights_are_named_as_what_they_are(last: Path) -> None:

@@ -5,7 +5,6 @@ Nothing is measured here: the whole exam takes minutes. `scripts.evaluate --save
 
 from __future__ import annotations
 
-import shlex
 from typing import Any
 
 import pandas as pd
@@ -23,7 +22,7 @@ from gpt_teacher.views.report_card import (
     subject_rows,
     topic_rows,
 )
-from gpt_teacher.views.serving import shown_folder
+from gpt_teacher.views.serving import command_folder, shown_folder
 from gpt_teacher.views.text import Text
 
 MAX_TABLE_PIXELS = 2000  # no table scrolls within the page
@@ -71,7 +70,7 @@ def missing(card: ReportCard, text: Text) -> str:
         return text["no_scores"]
     if card.origin.repo_id:
         return text["no_report_hub"]
-    folder = shlex.quote(shown_folder(card.origin.folder))
+    folder = command_folder(card.origin.folder, text)
     return text["no_report"].format(command=code(f"{SAVE_COMMAND} --checkpoint {folder}"))
 
 

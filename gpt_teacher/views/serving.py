@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from gpt_teacher import Pretrained
@@ -32,3 +33,13 @@ def shown_folder(folder: Path) -> str:
     """
     whole, here = folder.resolve(), Path.cwd()
     return (whole.relative_to(here) if whole.is_relative_to(here) else Path(folder.name)).as_posix()
+
+
+def command_folder(folder: Path, text: Text) -> str:
+    """Return a folder for a command; one elsewhere is the reader's to name. 命令里的文件夹。
+
+    The name alone, which shown_folder() gives, would be looked for here.
+    """
+    shown = shown_folder(folder)
+    is_here = Path(shown).resolve() == folder.resolve()
+    return shlex.quote(shown) if is_here else text["folder_elsewhere"]

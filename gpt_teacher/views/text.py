@@ -220,6 +220,7 @@ CHINESE: Text = {
     "int8": "量化",
     "no_report": "按学科的成绩、最差的知识点和风险曲线还没有测过（或者不属于这份权重）。"
     "在命令行运行 {command}，几分钟后再重新启动网页。",
+    "folder_elsewhere": "这个模型的文件夹",
     "no_report_hub": "按学科的成绩、最差的知识点和风险曲线没有随这份权重一起发布。",
     "no_scores": "这份权重没有考试成绩：训练没有做完，或者学的是纯文本。",
     "by_subject": "按学科：换个问法，答对多少",
@@ -568,6 +569,7 @@ ENGLISH: Text = {
     "int8": "quantized",
     "no_report": "Scores by subject, the worst topics and the risk curve were not measured yet (or"
     " are of other weights). Run {command}, which takes some minutes, and start the page again.",
+    "folder_elsewhere": "FOLDER_OF_THIS_MODEL",
     "no_report_hub": "Scores by subject, the worst topics and the risk curve were not published"
     " with these weights.",
     "no_scores": "These weights have no scores: the training was not finished, or it was on plain"
