@@ -45,6 +45,12 @@ def main() -> int:
     settings = sampling_options.settings(arguments, config.sampling)
     teacher = open_origin(model_options.origin(arguments, config))
     settings = teacher.fitted(settings)
+    if teacher.metrics.get("is_text") and not arguments.raw:
+        print(
+            "this model learnt plain text (续写模型) and answers no questions: give it --raw and "
+            "the beginning of a text",
+            file=sys.stderr,
+        )
     if arguments.input:
         answer_file(teacher, arguments.input, arguments.output, settings)
     else:
@@ -59,10 +65,6 @@ def answer_one(
     question = arguments.question
     if question == "-":
         question = sys.stdin.read() if sys.stdin else ""
-    if teacher.metrics.get("is_text") and not arguments.raw:
-        print(
-            "this model learnt plain text (续写模型): give --raw to continue one", file=sys.stderr
-        )
     asked = question if arguments.raw else normalise(question)
     unknown = teacher.tokenizer.unknown_characters(asked)
     if unknown:

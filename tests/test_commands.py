@@ -730,6 +730,25 @@ def test_plain_text_is_learnt_and_continued(
     assert fourth.startswith(asked.stdout.rstrip("\n\ufffd"))  # it may end inside a character
 
 
+def test_a_model_of_plain_text_is_said_to_answer_no_questions(
+    commands: Commands, tiny_project: Project
+) -> None:
+    """Found here: a file of questions was answered without a word."""
+    project = tiny_project(trained=True)
+    metrics = project / "checkpoints" / "last" / "metrics.json"
+    facts = json.loads(metrics.read_text(encoding="utf-8"))
+    metrics.write_text(json.dumps(facts | {"is_text": True}), encoding="utf-8")
+    (project / "questions.jsonl").write_bytes(b'{"prompt": "a"}\n')
+    warning = "this model learnt plain text (续写模型) and answers no questions: "
+    for arguments in (["a"], ["--input", "questions.jsonl"]):
+        ended = commands.run("ask", *arguments, folder=project)
+        assert ended.code == 0
+        assert ended.stderr.startswith(warning)
+        assert ended.stderr.count(warning) == 1
+        assert ended.stdout
+    assert commands.run("ask", "--raw", "a", folder=project).stderr == ""
+
+
 def test_characters_that_a_tokenizer_does_not_know_are_listed(
     commands: Commands, tiny_project: Project
 ) -> None:

@@ -25,7 +25,7 @@ from gpt_teacher.card.markdown import plain
 from gpt_teacher.config import Config, HubConfig, TrainingConfig
 from gpt_teacher.errors import CheckpointError, ConfigError, HubError
 from gpt_teacher.views.serving import served, shown_folder
-from gpt_teacher.views.text import CHINESE
+from gpt_teacher.views.text import CHINESE, ENGLISH
 from scripts import page_models
 
 ROOT = Path(__file__).parent.parent
@@ -140,6 +140,25 @@ def test_the_lines_above_the_tabs_name_model_place_commit_and_why() -> None:
     lines = served(teacher, CHINESE).split("  \n")
     assert lines[0].startswith("正在使用：Hub 上的 `teacher/demo`，提交 `0123456` · ")
     assert lines[1] == r"注意：&lt;b&gt;\*断网\*&lt;/b&gt;"
+
+
+def test_a_model_of_plain_text_is_said_to_answer_no_questions(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found here: the page let it answer as if it had learnt to."""
+    teacher = page_models.open_for_page(options("checkpoints/last"), Config())
+    teacher.metrics["is_text"] = True
+    line = served(teacher, CHINESE).split("  \n")[-1]
+    assert "不会回答问题" in line
+    assert '`python -m scripts.ask --raw "文章的开头" --checkpoint checkpoints/last`' in line
+    assert CHINESE["may_be_wrong"] not in served(teacher, CHINESE)
+    monkeypatch.chdir(project.parent)
+    object.__setattr__(teacher, "origin", Origin(project / "checkpoints" / "last"))
+    assert "--checkpoint project/checkpoints/last`" in served(teacher, ENGLISH)
+    monkeypatch.chdir(project / "data")
+    assert "--checkpoint FOLDER_OF_THIS_MODEL`" in served(teacher, ENGLISH)
+    object.__setattr__(teacher, "origin", Origin(teacher.folder, REPO, "0123456789abcdef"))
+    assert "--checkpoint teacher/demo`" in served(teacher, ENGLISH)
 
 
 @pytest.mark.usefixtures("project")

@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 
 from gpt_teacher import Pretrained
-from gpt_teacher.card.markdown import plain
+from gpt_teacher.card.markdown import code, plain
 from gpt_teacher.views.text import Text
 
 
@@ -23,6 +23,10 @@ def served(teacher: Pretrained, text: Text) -> str:
     lines = [text["serving_hub" if origin.repo_id else "serving"].format(**facts)]
     if origin.note:
         lines.append(text["note"].format(reason=plain(origin.note)))
+    if metrics.get("is_text"):
+        model = origin.repo_id or command_folder(origin.folder, text)
+        command = code(text["continue_command"].format(model=model))
+        return "  \n".join([*lines, text["continues_text"].format(command=command)])
     return "  \n".join([*lines, text["may_be_wrong"]])
 
 

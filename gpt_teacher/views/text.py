@@ -16,6 +16,10 @@ CHINESE: Text = {
     " · {steps} 步 · 训练用时 {seconds} 秒",
     "note": "注意：{reason}",
     "may_be_wrong": "它只学过课堂上的题目，**回答可能出错**，请自己判断。",
+    "continues_text": "它学的是一篇文章，**只会接着往下写，不会回答问题**："
+    "“提问”和“看内部”里的问答格式，它没有学过，说出来的话算不得回答。"
+    "想让它续写，在命令行运行 {command}",
+    "continue_command": 'python -m scripts.ask --raw "文章的开头" --checkpoint {model}',
     # -- 提问
     "ask_tab": "提问",
     "question": "你的问题",
@@ -356,6 +360,10 @@ ENGLISH: Text = {
     " · {steps} steps · trained in {seconds} s",
     "note": "Note: {reason}",
     "may_be_wrong": "It knows only what it was taught and **can be wrong**: judge for yourself.",
+    "continues_text": "It learnt a plain text: it **goes on with a text and answers no "
+    "questions**. It never saw the frame of questions and answers that Ask and Inside put around "
+    "your words, so what it says there is no answer. To let it go on, run {command}",
+    "continue_command": 'python -m scripts.ask --raw "how the text begins" --checkpoint {model}',
     # -- 提问
     "ask_tab": "Ask",
     "question": "Your question (in Chinese)",
