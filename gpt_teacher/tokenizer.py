@@ -180,6 +180,7 @@ class HFTokenizer(Tokenizer):
         """See Tokenizer. 不认识的字。"""
         if self.type != "char":
             return []
+        check_characters(text)  # the library's own error would be a traceback
         return [c for c in dict.fromkeys(text) if self._library.token_to_id(c) is None]
 
 

@@ -552,6 +552,12 @@ def test_half_a_character_is_a_clear_error(tokenizer: Tokenizer) -> None:
         tokenizer.encode("什么\udcff")
 
 
+def test_half_a_character_is_not_looked_up_among_characters() -> None:
+    """Found here: `ask` looks for unknown characters first, and ended in a traceback."""
+    with pytest.raises(GPTTeacherError, match="half a character"):
+        _train("char", ["什么"]).unknown_characters("什么\udcff")
+
+
 def test_the_classes_are_told_apart_by_the_file_alone(
     tmp_path: Path, trained: dict[Kind, Tokenizer]
 ) -> None:
