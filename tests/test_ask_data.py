@@ -11,13 +11,16 @@ from pathlib import Path
 import pytest
 from conftest import TinyRun
 
-from gpt_teacher import SHIPPED, Pretrained, from_pretrained
+from gpt_teacher import SHIPPED, Origin, Pretrained, from_pretrained
 from gpt_teacher.batched_answers import Batcher
-from gpt_teacher.config import SamplingConfig
+from gpt_teacher.config import Config, ModelConfig, SamplingConfig, TokenizerConfig
 from gpt_teacher.errors import ConfigError, PromptError
+from gpt_teacher.model import GPT
+from gpt_teacher.prompt import ASSISTANT, USER
 from gpt_teacher.sampler import Answer, Token
 from gpt_teacher.text_files import read_rows
 from gpt_teacher.tokenizer import EOS_ID, Tokenizer
+from gpt_teacher.tokenizer_training import train_tokenizer
 from gpt_teacher.views.answering import MAX_REMEMBERED, Answerer, Timed, side_by_side
 from gpt_teacher.views.ask import SHOWN_EVERY_SECONDS, pace, shown, stream_answers
 from gpt_teacher.views.coloured import Piece, band_names, coloured, pieces
@@ -150,6 +153,23 @@ def test_the_reason_for_a_taught_refusal_is_given_when_it_is_whole(teacher: Pret
     refused = CHINESE["refused_taught"]
     assert refused not in shown(teacher, growing, settings, CHINESE, []).status
     assert refused in shown(teacher, whole, settings, CHINESE, []).status
+
+
+def test_characters_that_the_tokenizer_does_not_know_are_named(teacher: Pretrained) -> None:
+    """Found here: on the page they became <unk> without a word."""
+    known = train_tokenizer([USER + ASSISTANT, "什么是密度"], TokenizerConfig(type="char"))
+    model = GPT(ModelConfig(n_layer=1, n_head=1, n_embd=8, seq_len=64), known.vocab_size)
+    asker = [Answerer(Pretrained(Origin(Path()), model, known, Config(), {}))]
+
+    def status(answerers: list[Answerer], question: str) -> str:
+        *_, last = stream_answers(answerers, CHINESE, question, SamplingConfig(max_new_tokens=1))
+        return last[0].status
+
+    named = CHINESE["unknown_characters"].format(characters="魑 🙂 a ' '")
+    assert named in status(asker, "什么是魑🙂魑a\u3000a？")
+    assert "<unk>" not in status(asker, "什么是密度？"), "a mark at the end is left out"
+    assert "<unk>" not in status([Answerer(teacher)], "什么是魑🙂？")
+    assert status(asker, "什么\ud83d") == CHINESE["half_character"]
 
 
 SETTINGS = (0.5, 3, 0.9, 1.2, 40, "。 ，", 7, False)

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from gpt_teacher import SHIPPED, from_pretrained
-from gpt_teacher.config import SamplingConfig
+from gpt_teacher.config import SamplingConfig, TokenizerConfig
 from gpt_teacher.errors import ConfigError, PromptError
-from gpt_teacher.prompt import encode_prompt
+from gpt_teacher.prompt import ASSISTANT, USER, encode_prompt
 from gpt_teacher.tokenizer import BOS_ID, EOS_ID, UNK_ID
+from gpt_teacher.tokenizer_training import train_tokenizer
 from gpt_teacher.views.bars import bars_value
 from gpt_teacher.views.chain_view import (
     Game,
@@ -23,10 +24,18 @@ from gpt_teacher.views.chain_view import (
 )
 from gpt_teacher.views.heat_map import heat_map_value
 from gpt_teacher.views.inside import MAX_CHARACTERS, question_ids
+from gpt_teacher.views.quick_gradio import gr
 from gpt_teacher.views.size_view import FAMOUS_SIZES, LARGEST, readable_bytes, size_table
 from gpt_teacher.views.text import CHINESE, ENGLISH, TEXTS
 from gpt_teacher.views.token_labels import TokenCounts, count_tokens, readable, shown_text
-from gpt_teacher.views.tokens_view import COLOURS, coloured_tokens, colours, tokenized
+from gpt_teacher.views.tokens_view import (
+    COLOURS,
+    build_tokens_view,
+    coloured_tokens,
+    colours,
+    counted,
+    tokenized,
+)
 from gpt_teacher.word_chain import Candidate, Chain
 
 TEACHER = from_pretrained(SHIPPED / "last")
@@ -74,10 +83,27 @@ def test_any_text_is_shown_whole_and_its_pieces_never_as_a_replacement(text: str
 def test_tokens_bytes_and_characters_are_counted_by_hand() -> None:
     # 用户: 7 bytes, the question 30, ⏎助手: 8; fragments: 3 of 蒸 and 馏, 2 of 释, 纯 and 区
     assert count_tokens(TOKENIZER, prompt(WATER)) == TokenCounts(
-        characters=17, bytes=45, tokens=23, fragments=12
+        characters=17, bytes=45, tokens=23, fragments=12, unknown=0
     )
-    assert count_tokens(TOKENIZER, []) == (0, 0, 0, 0)
-    assert count_tokens(TOKENIZER, [BOS_ID, UNK_ID, 53, EOS_ID]) == (1, 1, 4, 0)
+    assert count_tokens(TOKENIZER, []) == (0, 0, 0, 0, 0)
+    assert count_tokens(TOKENIZER, [BOS_ID, UNK_ID, 53, EOS_ID]) == (2, 1, 4, 0, 1)
+
+
+def test_characters_that_became_unk_are_counted_and_told() -> None:
+    """Found here: of 11 characters the page counted 7, and said that rare ones become bytes."""
+    known = train_tokenizer([USER + ASSISTANT], TokenizerConfig(type="char"))
+    ids = encode_prompt(known, "魑魅🙂魑")
+    assert count_tokens(known, ids) == TokenCounts(
+        characters=11, bytes=15, tokens=12, fragments=0, unknown=4
+    )
+    assert "11 个字符" in counted(known, ids, CHINESE)
+    assert counted(known, ids, CHINESE).endswith(CHINESE["tokens_unknown"].format(unknown=4))
+    assert "<unk>" not in counted(TOKENIZER, prompt(WATER), CHINESE)
+    for tokenizer, intro in ((known, "tokens_intro_char"), (TOKENIZER, "tokens_intro")):
+        with gr.Blocks() as page:
+            build_tokens_view(tokenizer, ids[:1], CHINESE)
+        shown = [b.value for b in page.blocks.values() if isinstance(b, gr.Markdown)]
+        assert shown == [CHINESE[intro]]
 
 
 @pytest.mark.parametrize("text", ANY_TEXT, ids=repr)

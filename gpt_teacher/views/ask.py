@@ -10,7 +10,9 @@ from gpt_teacher.batched_answers import MAX_ROWS
 from gpt_teacher.checkpoint import WEIGHTS_FILE
 from gpt_teacher.config import SamplingConfig
 from gpt_teacher.errors import ConfigError, PromptError, TokenizerError
+from gpt_teacher.prompt import normalise
 from gpt_teacher.sampler import Answer
+from gpt_teacher.tokenizer import Tokenizer
 from gpt_teacher.views.answering import Answerer, Timed, side_by_side
 from gpt_teacher.views.coloured import COLOURS, band_names, coloured, pieces
 from gpt_teacher.views.examples import example_questions
@@ -40,7 +42,11 @@ def stream_answers(
         question, note = question[:MAX_CHARACTERS], text["question_cut"]
     teacher, empty = answerers[0].teacher, [Shown()] * (len(answerers) - 1)
     try:
-        notes = [note.format(limit=MAX_CHARACTERS), nearest_line(teacher.nearest(question), text)]
+        notes = [
+            note.format(limit=MAX_CHARACTERS),
+            unknown_line(teacher.tokenizer, question, text),
+            nearest_line(teacher.nearest(question), text),
+        ]
         for latest in side_by_side(answerers, question, settings, lambda: pace(answerers)):
             yield [
                 shown(answerer.teacher, timed, settings, text, notes if number == 0 else [])
@@ -87,6 +93,13 @@ def refusal_reason(answer: Answer, threshold: float, text: Text) -> str:
     if answer.finish_reason == "unsure":
         return text["refused_unsure"].format(threshold=threshold)
     return text["refused_taught"] if answer.refused and answer.finish_reason else ""
+
+
+def unknown_line(tokenizer: Tokenizer, question: str, text: Text) -> str:
+    """Return a line on the characters that became <unk>, if any. 不认识的字。"""
+    unknown = tokenizer.unknown_characters(normalise(question))
+    seen = " ".join(c if c.isprintable() and c.strip() else repr(c) for c in unknown)
+    return text["unknown_characters"].format(characters=seen) if unknown else ""
 
 
 def nearest_line(nearest: Nearest | None, text: Text) -> str:

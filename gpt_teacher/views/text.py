@@ -37,6 +37,7 @@ CHINESE: Text = {
     "question_cut": "问题太长，只读了前 {limit} 个字。",
     "too_long": "问题太长，模型一次最多读 {limit} 个词元，请缩短后再问。",
     "half_character": "问题里有残缺的字符，请删掉后再问。",
+    "unknown_characters": "它不认识的字：{characters}（一律读成 <unk>，看不出是哪个字）",
     "answered": "选词元时的把握：平均 {mean:.1%}，最没把握处 {least:.1%}",
     "took": "{tokens} 个词元，用时 {milliseconds:.0f} 毫秒，每秒 {speed:,.0f} 个词元",
     "asked_before": "{tokens} 个词元。刚才有人问过，直接拿来；"
@@ -141,10 +142,14 @@ CHINESE: Text = {
     "tokens_intro": "文字先切成词元（token），每个词元换成一个编号，模型只认编号。"
     "常见的词合成一个词元；少见的字没有自己的词元，只好拆成几个字节，"
     "写成 ⟨E8⟩ 这样的十六进制数。",
+    "tokens_intro_char": "文字先切成词元（token），每个词元换成一个编号，模型只认编号。"
+    "这个模型一个字就是一个词元；训练时没见过的字没有编号，一律变成 `<unk>`，"
+    "模型看不出原来是哪个字。",
     "tokens_label": "词元与编号（相同的词元，相同的颜色）",
     "tokens_counts_label": "数一数",
     "tokens_counts": "连同格式，{characters} 个字符 = {bytes} 个字节，切成 {tokens} 个词元，"
     "其中 {fragments} 个是不完整的字。",
+    "tokens_unknown": "有 {unknown} 个字它不认识，变成了 <unk>，字节数没有算上它们。",
     "tokens_prompt": "模型看到的整段输入",
     "tokens_prompt_info": "问题先统一写法（全角变半角，句尾的标点去掉），再放进固定的格式里；"
     "<bos> 表示开头。模型从“助手:”后面接着写。",
@@ -381,6 +386,8 @@ ENGLISH: Text = {
     "question_cut": "The question is too long; only its first {limit} characters were read.",
     "too_long": "The question is too long: the model reads {limit} tokens at most. Shorten it.",
     "half_character": "The question holds half a character: remove it and ask again.",
+    "unknown_characters": "Characters that it does not know: {characters} (each is read as <unk>, "
+    "so it cannot tell which)",
     "answered": "Sure of its tokens by {mean:.1%} on average, {least:.1%} at the least sure token",
     "took": "{tokens} tokens in {milliseconds:.0f} ms, {speed:,.0f} tokens/s",
     "asked_before": "{tokens} tokens. Asked before, so taken from memory;"
@@ -487,11 +494,16 @@ ENGLISH: Text = {
     "tokens_intro": "Text is cut into tokens, and each token becomes a number: the model knows "
     "numbers only. Frequent words are one token; a rare character has no token of its own and is "
     "spelt in bytes, written in hexadecimal as ⟨E8⟩.",
+    "tokens_intro_char": "Text is cut into tokens, and each token becomes a number: the model "
+    "knows numbers only. Here a token is a character; one that the training never saw has no "
+    "number and becomes `<unk>`, so the model cannot tell which it was.",
     "tokens_label": "Tokens and their ids (same token, same colour)",
     "tokens_counts_label": "Counted",
     "tokens_counts": "With the frame, {characters} characters = {bytes} bytes, cut into {tokens} "
     "tokens, "
     "{fragments} of which are no whole characters.",
+    "tokens_unknown": " Unknown characters: {unknown}; they became <unk>, and their bytes are not "
+    "counted.",
     "tokens_prompt": "All that the model sees",
     "tokens_prompt_info": "The question, spelt one way (half-width, no mark at its end), in its "
     "fixed frame; <bos> is the beginning. The model goes on after 助手:",

@@ -5,16 +5,17 @@ from __future__ import annotations
 import itertools
 from typing import NamedTuple
 
-from gpt_teacher.tokenizer import SPECIAL_TOKENS, Tokenizer
+from gpt_teacher.tokenizer import SPECIAL_TOKENS, UNK_ID, Tokenizer
 
 
 class TokenCounts(NamedTuple):
-    """What a tokenized text consists of, special tokens aside. 数量。"""
+    """What a tokenized text consists of, special tokens but <unk> aside. 数量。"""
 
-    characters: int  # whole ones
-    bytes: int
+    characters: int  # whole ones; an <unk> stands for one
+    bytes: int  # without those of unknown characters, which nothing tells any more
     tokens: int  # special ones included
     fragments: int  # tokens that are no whole characters
+    unknown: int  # characters that became <unk>
 
 
 def is_special(token_id: int) -> bool:
@@ -34,11 +35,13 @@ def is_fragment(tokenizer: Tokenizer, token_id: int) -> bool:
 def count_tokens(tokenizer: Tokenizer, ids: list[int]) -> TokenCounts:
     """Count the characters, bytes and tokens of a text. 数一数。"""
     data = b"".join(tokenizer.token_bytes(i) for i in ids if not is_special(i))
+    unknown = ids.count(UNK_ID)
     return TokenCounts(
-        characters=len(data.decode("utf-8", errors="ignore")),
+        characters=len(data.decode("utf-8", errors="ignore")) + unknown,
         bytes=len(data),
         tokens=len(ids),
         fragments=sum(is_fragment(tokenizer, i) for i in ids),
+        unknown=unknown,
     )
 
 

@@ -34,8 +34,10 @@ def tokenized(tokenizer: Tokenizer, ids: list[int]) -> dict[str, Any]:
 
 
 def counted(tokenizer: Tokenizer, ids: list[int], text: Text) -> str:
-    """Return one line: characters, bytes, tokens. 数一数。"""
-    return text["tokens_counts"].format(**count_tokens(tokenizer, ids)._asdict())
+    """Return one line: characters, bytes, tokens; unknown characters if any. 数一数。"""
+    counts = count_tokens(tokenizer, ids)
+    keys = ["tokens_counts", *["tokens_unknown"][: counts.unknown]]
+    return "".join(text[key].format(**counts._asdict()) for key in keys)
 
 
 def token_values(
@@ -50,7 +52,7 @@ def build_tokens_view(
     tokenizer: Tokenizer, ids: list[int], text: Text
 ) -> list[gr.components.Component]:
     """Put the view on the page; returns the components of token_values. 搭建界面。"""
-    gr.Markdown(text["tokens_intro"])
+    gr.Markdown(text["tokens_intro_char" if tokenizer.type == "char" else "tokens_intro"])
     return [
         gr.HighlightedText(
             coloured_tokens(tokenizer, ids),
