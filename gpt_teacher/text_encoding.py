@@ -43,6 +43,14 @@ def read_text(path: Path) -> tuple[str, str]:
         raise DataError(f"{path}: {error}") from None
 
 
+def piped_text(data: bytes) -> str:
+    """Return the text of bytes from a pipe, GBK in cmd.exe. 管道里的文字。Raises DataError."""
+    try:
+        return decode(data)[0]
+    except ValueError:
+        raise DataError("what is piped in is no text in UTF-8 or GBK (编码不对)") from None
+
+
 def decode(data: bytes) -> tuple[str, str]:
     """Return the text of some bytes and its encoding; ValueError says why not. 解码。"""
     for mark, codec, name in MARKS:

@@ -16,6 +16,7 @@ from gpt_teacher import Pretrained, open_origin
 from gpt_teacher.config import SamplingConfig
 from gpt_teacher.prompt import normalise
 from gpt_teacher.sampler import answer, continue_text
+from gpt_teacher.text_encoding import piped_text
 from scripts import model_options, sampling_options
 from scripts.answer_file import answer_file
 from scripts.command_line import DONE, make_parser, read_config, run
@@ -64,7 +65,7 @@ def answer_one(
     """Print one answer, as it grows on a terminal. 回答一个问题。"""
     question = arguments.question
     if question == "-":
-        question = sys.stdin.read() if sys.stdin else ""
+        question = piped_text(sys.stdin.buffer.read() if sys.stdin else b"")
     asked = question if arguments.raw else normalise(question)
     unknown = teacher.tokenizer.unknown_characters(asked)
     if unknown:

@@ -309,7 +309,7 @@ class Commands:
     def wait(self, process: int) -> Finished:
         """Wait for the end of a process."""
         code = self._request(wait=process)
-        _, stdout, stderr = (stream.read_bytes().decode() for stream in self._streams[process])
+        stdout, stderr = (stream.read_bytes().decode() for stream in self._streams[process][1:])
         return Finished(code, stdout, stderr)
 
     def kill(self, process: int, number: signal.Signals) -> Finished:

@@ -7,6 +7,7 @@ import io
 import json
 import math
 import os
+import select
 import re
 import subprocess
 import sys
@@ -266,7 +267,15 @@ def test_a_label_stands_before_the_answer_when_asked_for(ask: Callable[..., Fini
 
 
 def test_the_question_may_come_from_stdin(ask: Callable[..., Finished]) -> None:
-    assert ask("-", stdin="写三个全角字母\r\n".encode()).stdout == "ＡＢＣ　，就是这三个。\n"
+    for encoding in ("utf-8", "utf-8-sig", "gbk"):  # the last one in cmd.exe of a Chinese Windows
+        stdin = "写三个全角字母\r\n".encode(encoding)
+        assert ask("-", stdin=stdin).stdout == "ＡＢＣ　，就是这三个。\n"
+    assert ask("-", stdin=b"").code == ask("").code
+
+
+def test_bytes_on_stdin_that_are_no_text_get_one_sentence(ask: Callable[..., Finished]) -> None:
+    expected = "what is piped in is no text in UTF-8 or GBK (编码不对)\n"
+    assert fails(ask("-", stdin=b"\xff\xff\xff\x00\x81")) == expected
 
 
 def test_a_terminal_shows_the_answer_as_it_grows_and_nothing_twice(
@@ -279,7 +288,10 @@ def test_a_terminal_shows_the_answer_as_it_grows_and_nothing_twice(
         )
         ended = commands.wait(process)
         assert (ended.code, ended.stdout) == (0, "")
-        assert os.read(main, 10_000).decode() == expected + "\r\n"
+        shown = b""
+        while not shown.endswith(b"\n") and select.select([main], [], [], 10)[0]:
+            shown += os.read(main, 10_000)  # the system hands it on piece by piece
+        assert shown.decode() == expected + "\r\n"
     os.close(main)
     os.close(terminal)
 

@@ -121,7 +121,7 @@ def test_the_command_for_the_report_names_a_folder_that_is_there(
     card = read_report_card(from_pretrained(folder))
     command = "python -m scripts.evaluate --save --checkpoint"
     monkeypatch.chdir(tmp_path)
-    assert f"`{command} 'my class/last'`" in missing(card, CHINESE)
+    assert f'`{command} "my class/last"`' in missing(card, CHINESE)
     relative = read_report_card(from_pretrained("my class/last"))
     assert missing(relative, CHINESE) == missing(card, CHINESE)
     monkeypatch.chdir(last)

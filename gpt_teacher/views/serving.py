@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from gpt_teacher import Pretrained
 from gpt_teacher.card.markdown import code, plain
+from gpt_teacher.commands import quoted
 from gpt_teacher.views.text import Text
 
 
@@ -46,4 +46,4 @@ def command_folder(folder: Path, text: Text) -> str:
     """
     shown = shown_folder(folder)
     is_here = Path(shown).resolve() == folder.resolve()
-    return shlex.quote(shown) if is_here else text["folder_elsewhere"]
+    return quoted(shown) if is_here else text["folder_elsewhere"]

@@ -36,7 +36,7 @@ def tokenized(tokenizer: Tokenizer, ids: list[int]) -> dict[str, Any]:
 def counted(tokenizer: Tokenizer, ids: list[int], text: Text) -> str:
     """Return one line: characters, bytes, tokens; unknown characters if any. 数一数。"""
     counts = count_tokens(tokenizer, ids)
-    keys = ["tokens_counts", *["tokens_unknown"][: counts.unknown]]
+    keys = ["tokens_counts", "tokens_unknown"] if counts.unknown else ["tokens_counts"]
     return "".join(text[key].format(**counts._asdict()) for key in keys)
 
 
