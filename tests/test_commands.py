@@ -7,8 +7,8 @@ import io
 import json
 import math
 import os
-import select
 import re
+import select
 import subprocess
 import sys
 from collections.abc import Callable
