@@ -52,6 +52,8 @@ def main() -> int:
 
 def check_host(host: str) -> None:
     """Try the address: Gradio would try it with a hundred ports. 检查地址。Raises ConfigError."""
+    if ":" in host and not host.startswith("["):
+        raise ConfigError([f"app.host is {host!r}; write it in brackets: --set app.host=[{host}]"])
     try:
         family, kind, _, _, address = socket.getaddrinfo(
             host.strip("[]") or None, 0, type=socket.SOCK_STREAM

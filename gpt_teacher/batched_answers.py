@@ -26,6 +26,7 @@ from gpt_teacher.sampler import (
     Answer,
     GrowingAnswer,
     Token,
+    barred_beginnings,
     check_prompts,
     pick,
     unsayable_tokens,
@@ -45,7 +46,7 @@ class Asked:
         """Make it ready to be read. 备好提问。"""
         self.ids = encode_prompt(tokenizer, question)  # that the cache is to hold
         self.settings = settings
-        self._unsayable = unsayable_tokens(tokenizer, settings)
+        self.barred = unsayable_tokens(tokenizer, settings)  # no answer begins with all of them
         self.random = torch.Generator().manual_seed(settings.seed)
         self.seen = torch.zeros(1, vocab_size, dtype=torch.bool)
         self.n_new = 0
@@ -67,9 +68,9 @@ class Asked:
         return ended
 
     @property
-    def unsayable(self) -> int | None:
+    def never_next(self) -> int | None:
         """Return the token that may not come next: it would make a refusal. 禁用的词元。"""
-        *before, last = self._unsayable or (None,)
+        *before, last = self.barred or (None,)
         is_next = self.n_new == len(before) and self.ids[len(self.ids) - self.n_new :] == before
         return last if is_next else None
 
@@ -178,6 +179,7 @@ class Batch:
             last = torch.tensor(lengths, device=hidden.device) - 1
             logits = self._model.lm_head(hidden[torch.arange(len(new)), last]).float()  # (B, V)
             for number, asked in enumerate(new):
+                (asked.barred,) = barred_beginnings(self._model, [asked.ids], asked.barred)
                 self._rows.put(len(self.askers), cache, number, lengths[number])
                 self.askers.append(asked)
                 self._choose([asked], logits[number : number + 1])
@@ -219,7 +221,7 @@ class Batch:
             random, seen = [asked.random for asked in group], None
             if first.settings.repetition_penalty != 1:  # alike in this, too
                 seen = torch.cat([asked.seen for asked in group]).to(logits.device)  # (B, V)
-            never = [(row, a.unsayable) for row, a in enumerate(group) if a.unsayable is not None]
+            never = [(row, a.never_next) for row, a in enumerate(group) if a.never_next is not None]
             chosen, sure = pick(logits, first.n_new, first.settings, random, seen, never)
             tokens = zip(group, chosen.tolist(), sure.tolist(), strict=True)
             for asked, token_id, probability in tokens:

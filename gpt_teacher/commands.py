@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 from gpt_teacher.config import TrainingConfig
@@ -10,7 +11,9 @@ from gpt_teacher.config import TrainingConfig
 
 def quoted(word: str) -> str:
     """Return a word as a shell takes it, here and on Windows. 命令行里的写法。"""
-    return f'"{word}"' if re.search(r"[\s&()']", word) else word
+    if re.fullmatch(r"[\w@%+=:,./\\-]+", word):
+        return word
+    return shlex.quote(word) if set(word) & set('"$`') else f'"{word}"'
 
 
 def resume_command(save_dir: Path, max_steps: int | None = None) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Literal, get_origin, get_type_hints
 import yaml
 
 from gpt_teacher.errors import ConfigError, shown
-from gpt_teacher.strict import build, did_you_mean, parse_sections
+from gpt_teacher.strict import build, did_you_mean, load_yaml, parse_sections
 
 Check = tuple[str, bool, str]  # key, whether its value is fine, what is allowed
 
@@ -301,7 +301,7 @@ def parse_config(text: str, source: str, overrides: list[str] | None = None) -> 
             if f"data.{key}" not in set_by_hand:
                 # The file's val_path belongs to the file's train_path, not to the user's own data.
                 data[key] = None
-    elif data.get("train_path", DataConfig.train_path) != DataConfig.train_path:
+    elif Path(str(data.get("train_path", ""))) not in (Path(), Path(DataConfig.train_path)):
         data.setdefault("val_path", None)  # nor does the default one belong to another train_path
     sections: dict[str, Any] = {}
     for name, given in values.items():
@@ -348,7 +348,7 @@ def _read_override(text: str, section: str, key: str) -> Any:
     if hints.get(key) in (int, float):
         return text.strip().strip("'\"")  # YAML reads 010 as 8, and 1:30 as 90
     try:
-        value = yaml.safe_load(text)
+        value = load_yaml(text)
     except (yaml.YAMLError, ValueError, RecursionError):
         if get_origin(hints.get(key)) is tuple and re.fullmatch(r"\s*\[.*\]\s*", text, re.DOTALL):
             raise ValueError("no list; put each text in quotes: ['…', '…']") from None

@@ -25,7 +25,10 @@ def shown(value: object) -> str:
 
     A few lines of YAML with aliases can be a list of millions.
     """
-    return _SHORT.repr(value)
+    try:
+        return _SHORT.repr(value)
+    except ValueError:  # thousands of digits
+        return "a number beyond all measure"
 
 
 class GPTTeacherError(Exception):

@@ -55,9 +55,10 @@ def validation_loss(model: GPT, batches: list[Batch], objective: Objective) -> f
 def take_exam(model: GPT, tokenizer: Tokenizer, rows: list[Row]) -> list[Reply]:
     """Ask every row's question, greedily and without a threshold. 考试：逐题提问。
 
-    An answer may be as long as the context.
+    An answer may be as long as the longest that is expected; a longer one is wrong anyway.
     """
-    settings = replace(GREEDY, max_new_tokens=model.config.seq_len)
+    longest = max((len(tokenizer.encode(row.completion)) for row in rows), default=0)
+    settings = replace(GREEDY, max_new_tokens=max(GREEDY.max_new_tokens, longest + 1))
     with evaluating(model):
         given = answers(model, tokenizer, [row.prompt for row in rows], settings)
     return [Reply(row, one.text, one.min_probability) for row, one in zip(rows, given, strict=True)]

@@ -105,7 +105,8 @@ def _describe(replies: Replies, threshold: float, data: TrainingData) -> Report:
     rows = data.rows["train"] + data.rows["val"] + data.rows["test"]
     names, answers = topic_names(rows), {row.completion for row in data.rows["train"]}
     # Without reworded questions nothing can be answered right, and a curve says nothing.
-    outcomes = [one.outcome() for one in replies.reworded + replies.unknown if replies.reworded]
+    asked = replies.reworded + replies.unknown if replies.reworded else []
+    outcomes = [one.outcome() for one in asked]
     return {
         **{name: score._asdict() for name, score in replies.scores(threshold).items()},
         "paraphrase_by_subject": _scores(scores_by(replies.reworded, "subject", threshold)),

@@ -126,6 +126,7 @@ def final_exam(
     below 1, only that part of the questions is asked, spread evenly.
     """
     if data.is_text:
+        say("exam: the validation text …")
         return _text_exam(models, tokenizer, data, share)
     paper = set_paper(data, tokenizer, models["fp32"].config.seq_len, share)
     say(f"exam: {paper.n_questions:,} questions …")

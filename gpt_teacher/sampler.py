@@ -209,13 +209,13 @@ def generate(
     decoder = decoder_of(model)
     rows, seen = list(range(len(prompts))), torch.zeros_like(logits, dtype=torch.bool)
     random = [torch.Generator().manual_seed(settings.seed) for _ in rows]
-    begun = [bool(unsayable)] * len(rows)  # the unsayable, and nothing else so far
+    barred = barred_beginnings(model, prompts, unsayable)
+    begun = [bool(unsayable)] * len(rows)  # what is barred, and nothing else so far
     for n_new in range(settings.max_new_tokens):
-        last = unsayable[n_new:] if n_new == len(unsayable) - 1 else ()
-        never = [(i, token_id) for i, is_begun in enumerate(begun) if is_begun for token_id in last]
+        never = [(i, b[-1]) for i, b in enumerate(barred) if begun[i] and len(b) == n_new + 1]
         chosen, sure = pick(logits, n_new, settings, random, seen, never)  # (B,), (B,)
         tokens = [Token(*t) for t in zip(rows, chosen.tolist(), sure.tolist(), strict=True)]
-        begun = [b and t.token_id == unsayable[n_new] for b, t in zip(begun, tokens, strict=True)]
+        begun = [begun[i] and t.token_id == barred[i][n_new] for i, t in enumerate(tokens)]
         yield [token for token in tokens if token.row not in finished]
         full = [cache.length - padding[row] >= seq_len for row in rows]  # no room for one more
         finished.update(token.row for token in tokens if token.token_id == EOS_ID)
@@ -231,7 +231,7 @@ def generate(
             chosen, seen = chosen[kept], seen[kept]
             n_pad = None if n_pad is None else n_pad[kept]
             rows, random = [rows[i] for i in going], [random[i] for i in going]
-            begun = [begun[i] for i in going]
+            begun, barred = [begun[i] for i in going], [barred[i] for i in going]
         logits = decoder(chosen, cache, n_pad)
 
 
@@ -263,11 +263,26 @@ def check_question(model: GPT, tokenizer: Tokenizer, question: str) -> None:
 
 
 def unsayable_tokens(tokenizer: Tokenizer, settings: SamplingConfig) -> tuple[int, ...]:
-    """Return what an answer may not begin with: 不知道, if it must not refuse. 禁用的开头。
-
-    Where that is several tokens, the last of them is ruled out behind the others: 不是 may be said.
-    """
+    """Return what an answer may not begin with: 不知道, if it must not refuse. 禁用的开头。"""
     return () if settings.refusal else tuple(tokenizer.encode(REFUSAL))
+
+
+@torch.inference_mode()
+def barred_beginnings(
+    model: GPT, prompts: list[list[int]], unsayable: tuple[int, ...]
+) -> list[tuple[int, ...]]:
+    """Return what each answer may not begin with, given the unsayable tokens. 各题禁用的开头。
+
+    The last token is ruled out behind the others: where 不 is a token, 不是 may be said. But where
+    the model would go on from 不 to 不知道, 不 is barred itself: 不知 alone is no answer.
+    """
+    barred, seq_len = [unsayable] * len(prompts), model.config.seq_len
+    for row, prompt in enumerate(prompts if len(unsayable) > 1 else []):
+        begun = torch.tensor([[*prompt, *unsayable[:-1]][:seq_len]], device=model.device)
+        likeliest = model(begun)[0, len(prompt) :].argmax(dim=-1)
+        if likeliest.tolist() == [*unsayable[1:]][: len(likeliest)]:
+            barred[row] = unsayable[:1]
+    return barred
 
 
 class GrowingAnswer:

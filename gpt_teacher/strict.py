@@ -26,10 +26,18 @@ class _Loader(yaml.SafeLoader):
         """Leave a mapping as it is written. 不展开。"""
 
 
+def load_yaml(text: str) -> Any:
+    """Return what a YAML text says. 读 YAML。Raises YAMLError, ValueError, RecursionError."""
+    try:
+        return yaml.load(text, _Loader)
+    except (LookupError, AttributeError):  # how the library fails at `!!bool maybe`
+        raise ValueError("a tag does not fit its value") from None
+
+
 def parse_sections(text: str, source: str) -> dict[str, dict[str, Any]]:
     """Return {section: {key: value}} of a YAML text. 解析 YAML。Raises ConfigError."""
     try:
-        document = yaml.load(text, _Loader)
+        document = load_yaml(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -39,8 +47,6 @@ def parse_sections(text: str, source: str) -> dict[str, dict[str, Any]]:
         raise ConfigError([f"{source}: this is not YAML: too many brackets"]) from None
     except ValueError as error:  # a date that does not exist
         raise ConfigError([f"{source}: this is not YAML: {error}"]) from None
-    except (LookupError, AttributeError):  # how the library fails at `!!bool maybe`
-        raise ConfigError([f"{source}: this is not YAML: a tag does not fit its value"]) from None
     document = {} if document is None else document
     if not isinstance(document, dict):
         raise ConfigError([f"{source}: expected sections like `model:`, got {shown(document)}"])

@@ -46,7 +46,7 @@ def read_text(path: Path) -> tuple[str, str]:
 def piped_text(data: bytes) -> str:
     """Return the text of bytes from a pipe, GBK in cmd.exe. 管道里的文字。Raises DataError."""
     try:
-        return decode(data)[0]
+        return decode(data)[0].replace("\r\n", "\n")
     except ValueError:
         raise DataError("what is piped in is no text in UTF-8 or GBK (编码不对)") from None
 

@@ -87,7 +87,7 @@ class RunFiles:
         return self.folder / "end.json"
 
     def write_end(
-        self, phase: EndPhase, reason: str = "", wrong: list[list[str]] | None = None
+        self, phase: EndPhase, reason: str = "", wrong: list[list[str | None]] | None = None
     ) -> None:
         """Write down how the run ended. 记下结局。"""
         self.write(self.end, {"phase": phase, "reason": reason, "wrong": wrong})
@@ -118,7 +118,7 @@ class RunState:
     wait_minutes: int = 0  # that these may train
     stage: str = ""  # of a running one: "", training, exam, packing
     reason: str = ""  # of a failure
-    wrong: list[list[str]] | None = None  # question, answer taught, answer given
+    wrong: list[list[str | None]] | None = None  # question, answer taught, answer given if asked
     has_model: bool = False
 
     @property

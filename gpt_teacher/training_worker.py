@@ -85,10 +85,10 @@ def train_for_page(files: RunFiles, should_stop: Callable[[], bool]) -> None:
     files.write_end("finished" if result.finished else "stopped", wrong=wrong)
 
 
-def wrong_answers(files: RunFiles) -> list[tuple[Row, str]]:
+def wrong_answers(files: RunFiles) -> list[tuple[Row, str | None]]:
     """Return the questions that the model does not answer to the letter, and its answers. 错题。
 
-    A question that is too long to be asked has the answer "".
+    A question that is too long to be asked has none.
     """
     teacher = from_pretrained(files.model)
     model, tokenizer = teacher.model, teacher.tokenizer
@@ -97,7 +97,7 @@ def wrong_answers(files: RunFiles) -> list[tuple[Row, str]]:
     asked = [row for row in rows if fits(model, encode_prompt(tokenizer, row.prompt))]
     given = answers(model, tokenizer, [row.prompt for row in asked], settings)
     texts = {row: one.text for row, one in zip(asked, given, strict=True)}
-    return [(row, text) for row in rows if (text := texts.get(row, "")) != row.completion]
+    return [(row, text) for row in rows if (text := texts.get(row)) != row.completion]
 
 
 def write_zip(folder: Path, archive: Path) -> None:

@@ -48,8 +48,8 @@ def main() -> int:
     settings = teacher.fitted(settings)
     if teacher.metrics.get("is_text") and not arguments.raw:
         print(
-            "this model learnt plain text (续写模型) and answers no questions: give it --raw and "
-            "the beginning of a text",
+            "this model learnt plain text (续写模型) and answers no questions: give it the "
+            'beginning of a text with --raw "…"',
             file=sys.stderr,
         )
     if arguments.input:

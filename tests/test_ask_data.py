@@ -26,6 +26,7 @@ from gpt_teacher.views.ask import SHOWN_EVERY_SECONDS, pace, shown, stream_answe
 from gpt_teacher.views.coloured import Piece, band_names, coloured, pieces
 from gpt_teacher.views.examples import MAX_EXAMPLE_CHARACTERS, N_EXAMPLES, example_questions
 from gpt_teacher.views.page import build_page
+from gpt_teacher.views.quick_gradio import gr
 from gpt_teacher.views.settings import LIMITS, sampling_settings
 from gpt_teacher.views.share import MAX_CHARACTERS, Shared, make_link_script, read_link
 from gpt_teacher.views.text import CHINESE, KNOWN_EXAMPLES, REWORDED_EXAMPLES, UNKNOWN_EXAMPLES
@@ -194,6 +195,26 @@ def test_settings_that_have_no_control_are_those_of_the_configuration() -> None:
     assert (given.min_new_tokens, given.refuse_below, given.temperature) == (4, 0.0, 0.5)
 
 
+def test_a_slider_lets_a_half_typed_number_through_to_our_own_check(teacher: Pretrained) -> None:
+    page = build_page(teacher, None, "zh")
+    sliders = [block for block in page.blocks.values() if isinstance(block, gr.Slider)]
+    assert {slider.elem_id for slider in sliders} >= {"temperature", "top-p", "max-new-tokens"}
+    for slider in sliders:
+        assert [slider.preprocess(value) for value in (None, 5, -1)] == [None, 5, -1]
+
+
+def test_the_legend_names_the_threshold_of_the_configuration(teacher: Pretrained) -> None:
+    page = build_page(teacher, None, "zh", sampling=SamplingConfig(refuse_below=0.999))
+    (legend,) = [b for b in page.blocks.values() if b.elem_id == "legend"][:1]
+    assert legend.color_map.keys() == set(band_names(CHINESE, 0.999))
+
+
+def test_an_answer_on_the_page_is_no_shorter_than_the_configuration_asks() -> None:
+    base = SamplingConfig(min_new_tokens=50)
+    with pytest.raises(ConfigError, match=CHINESE["max_new_tokens"]):
+        sampling_settings(CHINESE, 128, *SETTINGS, base)
+
+
 def test_the_controls_begin_with_the_configuration(teacher: Pretrained) -> None:
     """It was passed over without a word: python app.py --set sampling.temperature=0.8."""
     sampling = SamplingConfig(0.8, 3, 0.9, 1.2, max_new_tokens=40, stop=("。",), refusal=False)
@@ -215,6 +236,8 @@ def test_the_controls_begin_with_the_configuration(teacher: Pretrained) -> None:
     [
         (SamplingConfig(temperature=3.0), "sampling.temperature: 3; the page has 0 to 2"),
         (SamplingConfig(stop=("a b",)), "sampling.stop: the page's stop texts have no white space"),
+        (SamplingConfig(stop=tuple("abcdefghij")), "停止词"),
+        (SamplingConfig(seed=2**40), "种子"),
     ],
 )
 def test_a_configuration_that_the_controls_cannot_show_is_told(

@@ -273,6 +273,13 @@ def test_the_question_may_come_from_stdin(ask: Callable[..., Finished]) -> None:
     assert ask("-", stdin=b"").code == ask("").code
 
 
+def test_lines_piped_in_as_windows_ends_them_are_continued_as_lines(
+    ask: Callable[..., Finished],
+) -> None:
+    given = [ask("--raw", "-", stdin=f"小徒弟{end}".encode()).stdout for end in ("\n", "\r\n")]
+    assert given[0] == given[1]
+
+
 def test_bytes_on_stdin_that_are_no_text_get_one_sentence(ask: Callable[..., Finished]) -> None:
     expected = "what is piped in is no text in UTF-8 or GBK (编码不对)\n"
     assert fails(ask("-", stdin=b"\xff\xff\xff\x00\x81")) == expected

@@ -383,6 +383,18 @@ def test_a_number_beyond_all_measure_is_one_problem() -> None:
     assert "it must be a whole number" in problem
 
 
+def test_a_tag_that_does_not_fit_is_no_traceback_in_an_override_either() -> None:
+    with pytest.raises(ConfigError, match="app.training=!!bool maybe: "):
+        parse_config("", "mine.yaml", ["app.training=!!bool maybe"])
+    stop = parse_config("", "mine.yaml", ["sampling.stop=!!bool maybe"]).sampling.stop
+    assert stop == ("!!bool maybe",)
+
+
+def test_a_number_that_python_does_not_print_is_told() -> None:
+    (problem,) = _problems("sampling: {seed: 0x" + 5_000 * "f" + "}")
+    assert "seed: a number beyond all measure is not allowed" in problem
+
+
 def test_the_test_file_of_the_config_does_not_judge_the_users_own_training_file() -> None:
     """The unknown questions stay: a user's own model is to refuse them, too."""
     shipped = (ROOT / "config.yaml").read_text(encoding="utf-8")
@@ -411,6 +423,8 @@ def test_the_validation_file_of_the_config_does_not_judge_the_users_own_training
     assert parse_config(text, "mine.yaml").data.val_path == DataConfig().val_path
     own = "data: {train_path: own.jsonl, format: lm}"
     assert parse_config(own, "mine.yaml").data.val_path is None
+    same = "data: {train_path: ./data/train.jsonl}"
+    assert parse_config(same, "mine.yaml").data.val_path == DataConfig().val_path
     overrides = ["data.val_path=own_val.jsonl"]
     assert parse_config(own, "mine.yaml", overrides).data.val_path == "own_val.jsonl"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+import shlex
 import time
 from pathlib import Path
 
@@ -492,3 +493,6 @@ def test_a_file_of_refusals_has_no_questions_an_answer(char: Tokenizer) -> None:
 def test_a_name_with_a_space_is_quoted_for_any_shell() -> None:
     assert quoted("data.train_path=a b.jsonl") == '"data.train_path=a b.jsonl"'
     assert quoted("物理/train-2.jsonl") == "物理/train-2.jsonl"
+    assert quoted("runs/a;b") == '"runs/a;b"'
+    for word in ('training.probe_questions=["what is RoPE","x"]', "runs/$1班", "runs/`a`"):
+        assert shlex.split(quoted(word)) == [word]

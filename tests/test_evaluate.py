@@ -72,7 +72,7 @@ def test_an_exam_ignores_the_threshold_of_the_checkpoint(trained: Pretrained) ->
     assert take_exam(trained.model, trained.tokenizer, ROWS)[0].text == ROWS[0].completion
 
 
-def test_an_exam_lets_an_answer_go_on_to_the_end_of_the_context(
+def test_an_exam_lets_an_answer_be_as_long_as_what_is_expected(
     trained: Pretrained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Answers longer than the default of the sampling settings never counted as right."""
@@ -303,8 +303,10 @@ def test_the_final_exam_of_plain_text_is_in_nats_a_token_and_bits_a_byte(
 ) -> None:
     """Recomputed from the targets' own bytes, window by window."""
     models = {"fp32": trained.model, "int8": fresh}
-    results, table, threshold = final_exam(models, trained.tokenizer, text, 1.0, Silent().say)
+    listener = Silent()
+    results, table, threshold = final_exam(models, trained.tokenizer, text, 1.0, listener.say)
     assert threshold is None
+    assert listener.said[0].startswith("exam:"), "by which Ctrl+C knows what goes on"
     assert len(text.val_text) > 1
     for name, model in models.items():
         nats, n_tokens, n_bytes = 0.0, 0, 0

@@ -212,6 +212,8 @@ def test_a_folder_without_a_name_is_refused_in_a_sentence(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(HubError, match=r"^\. has no name of its own; .* --output demo$"):
         write_folder(Path(), {"config.json": b"{}"}, "config.json")
+    with pytest.raises(HubError, match=r"^\.\. has no name of its own; "):
+        write_folder(Path(".."), {"config.json": b"{}"}, "config.json")
     assert files_in(tmp_path) == []
 
 

@@ -713,8 +713,7 @@ def test_an_answer_that_only_begins_like_a_refusal_may_be_given(
     given = [*answers(model, letters, ["问"] * 3, settings), asked.latest]
     given.append(list(answer(model, letters, "问", settings))[-1])
     if said is None:
-        assert {one[:2] for one in given} == {"不知"}
-        assert not any(is_refusal(one) for one in given)
+        assert not any(one.startswith("不") for one in given), "nor half of a refusal"
     else:
         assert given == [said] * 5
 

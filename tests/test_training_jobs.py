@@ -296,7 +296,7 @@ def test_a_question_too_long_to_be_asked_does_not_cost_the_model(
     run_id = jobs.submit(own, 1, "a", "here")
     ended = end_of(jobs, run_id)
     assert (ended.phase, ended.has_model) == ("finished", True), ended.reason
-    assert ended.wrong == [[too_long, "太长了。", ""]]
+    assert ended.wrong == [[too_long, "太长了。", None]]
     shown = result(ended, TEXTS["zh"])
     assert "却答：（问题太长，模型读不下，没有学）" in shown
 

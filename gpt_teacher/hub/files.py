@@ -71,7 +71,7 @@ def write_folder(target: Path, files: dict[str, bytes], mark: str | None) -> Non
 
 
 def _check_free(target: Path, files: dict[str, bytes], mark: str) -> None:
-    if not target.name:  # like . and E:\, in whose place no folder can be put
+    if target.name in ("", ".."):  # like . and E:\, in whose place no folder can be put
         raise HubError(
             f"{target} has no name of its own; nothing was written: name a new folder in it, for "
             f"example: --output {target / 'demo'}"

@@ -47,8 +47,11 @@ def run_folders(folder: Path) -> RunFolders:
 
     Raises CheckpointError if there is no checkpoint.
     """
-    for place in (folder / "last", folder):
-        finish_swap(place)
+    try:
+        for place in (folder / "last", folder):
+            finish_swap(place)
+    except OSError as error:
+        raise CheckpointError(f"cannot write {folder}: {error.strerror}; copy it first") from None
     last = folder / "last" if (folder / "last").is_dir() else folder
     if not (last / "config.json").is_file():
         raise CheckpointError(

@@ -129,10 +129,12 @@ def build_ask_tab(
             with gr.Row():
                 titles = _titles(models, text)
                 columns = [
-                    _answer_column(model, title, text, "quantized-" if number else "")
+                    _answer_column(
+                        model.fitted(sampling), title, text, "quantized-" if number else ""
+                    )
                     for number, (model, title) in enumerate(zip(models, titles, strict=True))
                 ]
-            _legend(teacher, text)
+            _legend(teacher.fitted(sampling), text)
         with gr.Column(scale=2, min_width=300):
             refusal = gr.Checkbox(
                 sampling.refusal,
@@ -215,10 +217,10 @@ def _titles(models: list[Pretrained], text: Text) -> list[str]:
 
 
 def _answer_column(
-    model: Pretrained, title: str, text: Text, prefix: str
+    sampling: SamplingConfig, title: str, text: Text, prefix: str
 ) -> tuple[gr.Textbox, gr.Textbox, gr.HighlightedText]:
     """Build one model's answer, status and coloured tokens. 一个模型的栏目。"""
-    names = band_names(text, model.config.sampling.refuse_below or 0.0)
+    names = band_names(text, sampling.refuse_below or 0.0)
     with gr.Column(min_width=280):
         return (
             gr.Textbox(label=title, lines=3, interactive=False, elem_id=f"{prefix}answer"),
@@ -240,9 +242,9 @@ def _answer_column(
         )
 
 
-def _legend(model: Pretrained, text: Text) -> None:
+def _legend(sampling: SamplingConfig, text: Text) -> None:
     """Show what the colours mean, once for both columns. 图例。"""
-    names = band_names(text, model.config.sampling.refuse_below or 0.0)
+    names = band_names(text, sampling.refuse_below or 0.0)
     gr.HighlightedText(
         [(name, name) for name in names],
         label=text["token_colours"],

@@ -12,6 +12,7 @@ from gpt_teacher.errors import ConfigError, PromptError
 from gpt_teacher.tokenizer import EOS_ID
 from gpt_teacher.views.bars import bars_value, build_bars
 from gpt_teacher.views.quick_gradio import gr
+from gpt_teacher.views.settings import unchecked
 from gpt_teacher.views.text import Text
 from gpt_teacher.views.token_labels import shown_text
 from gpt_teacher.word_chain import Chain, candidates, go_on
@@ -231,18 +232,18 @@ def _controls(
     longest = teacher.model.config.seq_len
 
     def slider(key: str, info: str, low: float, high: float, at: float, step: float) -> gr.Slider:
-        made = gr.Slider(
-            low,
-            high,
-            at,
-            step=step,
-            label=text[key],
-            info=text[info],
-            buttons=[],
-            elem_id=f"inside-{key.replace('_', '-')}",
+        return unchecked(
+            gr.Slider(
+                low,
+                high,
+                at,
+                step=step,
+                label=text[key],
+                info=text[info],
+                buttons=[],
+                elem_id=f"inside-{key.replace('_', '-')}",
+            )
         )
-        made.preprocess = lambda value: value  # half-typed, it is for chain_settings to refuse
-        return made
 
     filters = [
         slider("temperature", "chain_temperature_info", 0, 2, 1, 0.05),

@@ -35,9 +35,15 @@ LIMITS = {
 }
 
 
-def longest_answer(seq_len: int) -> Limits:
+def longest_answer(seq_len: int, base: SamplingConfig) -> Limits:
     """Return how long an answer may be: as long as the model reads. 最长回答。"""
-    return Limits(1, seq_len, 1)
+    return Limits(max(1, base.min_new_tokens), seq_len, 1)
+
+
+def unchecked(slider: gr.Slider) -> gr.Slider:
+    """Let any value through: half-typed beside the slider, it is for us to refuse. 原样传入。"""
+    slider.preprocess = lambda value: value
+    return slider
 
 
 def sampling_settings(
@@ -66,7 +72,7 @@ def sampling_settings(
             text, "repetition_penalty", repetition_penalty, LIMITS["repetition_penalty"]
         ),
         max_new_tokens=int(
-            _checked(text, "max_new_tokens", max_new_tokens, longest_answer(seq_len))
+            _checked(text, "max_new_tokens", max_new_tokens, longest_answer(seq_len, base))
         ),
         stop=_stop_texts(text, stop or ""),
         seed=int(_checked(text, "seed", seed, LIMITS["seed"])),
@@ -114,20 +120,24 @@ def sampling_controls(text: Text, seq_len: int, defaults: SamplingConfig) -> Con
     """
     if any(stop.split() != [stop] for stop in defaults.stop):
         raise ConfigError(["sampling.stop: the page's stop texts have no white space in them"])
+    _stop_texts(text, " ".join(defaults.stop))
+    _checked(text, "seed", defaults.seed, LIMITS["seed"])
 
     def slider(key: str, value: float, limits: Limits) -> gr.Slider:
         low, high, step = limits
         if not low <= value <= high:
             raise ConfigError([f"sampling.{key}: {value:g}; the page has {low:g} to {high:g}"])
-        return gr.Slider(
-            low,
-            high,
-            value,
-            step=step,
-            label=text[key],
-            info=text[f"{key}_info"],
-            buttons=[],
-            elem_id=key.replace("_", "-"),
+        return unchecked(
+            gr.Slider(
+                low,
+                high,
+                value,
+                step=step,
+                label=text[key],
+                info=text[f"{key}_info"],
+                buttons=[],
+                elem_id=key.replace("_", "-"),
+            )
         )
 
     return Controls(
@@ -138,7 +148,9 @@ def sampling_controls(text: Text, seq_len: int, defaults: SamplingConfig) -> Con
             "repetition_penalty", defaults.repetition_penalty, LIMITS["repetition_penalty"]
         ),
         max_new_tokens=slider(
-            "max_new_tokens", min(defaults.max_new_tokens, seq_len), longest_answer(seq_len)
+            "max_new_tokens",
+            min(defaults.max_new_tokens, seq_len),
+            longest_answer(seq_len, defaults),
         ),
         stop=gr.Textbox(
             " ".join(defaults.stop),

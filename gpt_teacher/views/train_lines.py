@@ -97,7 +97,7 @@ def result(state: RunState, text: Text) -> str:
         return text["own_all_right"].format(questions=n)
     lines = [text["own_some_right"].format(questions=n, right=n - len(wrong))]
     for question, taught, given in wrong[:MAX_WRONG]:
-        given = given or text["own_too_long"]
+        given = text["own_too_long"] if given is None else given
         lines.append(text["own_wrong"].format(question=question, taught=taught, given=given))
     if len(wrong) > MAX_WRONG:
         lines.append(text["own_more_wrong"].format(n=len(wrong) - MAX_WRONG))
