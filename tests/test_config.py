@@ -384,7 +384,7 @@ def test_a_number_beyond_all_measure_is_one_problem() -> None:
 
 
 def test_a_tag_that_does_not_fit_is_no_traceback_in_an_override_either() -> None:
-    with pytest.raises(ConfigError, match="app.training=!!bool maybe: "):
+    with pytest.raises(ConfigError, match=r"app\.training=!!bool maybe: "):
         parse_config("", "mine.yaml", ["app.training=!!bool maybe"])
     stop = parse_config("", "mine.yaml", ["sampling.stop=!!bool maybe"]).sampling.stop
     assert stop == ("!!bool maybe",)

@@ -120,6 +120,7 @@ def test_a_pasted_address_is_a_name(hub: HubServer, student: HubCommands, addres
     ("kind", "address", "what"),
     [
         ("model", "https://huggingface.co/datasets/teacher/demo", "a dataset, not of a model"),
+        ("model", "https://huggingface.co/datasets/squad", "a dataset, not of a model"),
         ("model", "https://huggingface.co/spaces/teacher/demo", "a space, not of a model"),
         ("space", "https://huggingface.co/datasets/teacher/demo", "a dataset, not of a space"),
     ],

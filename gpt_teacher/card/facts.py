@@ -104,8 +104,8 @@ def read_facts(
 ) -> CardFacts:
     """Return the facts of a checkpoint and its quantized twin. 收集事实。
 
-    Raises CheckpointError if the parts are not of one run or the metrics are damaged, DataError
-    if the log cannot be read.
+    Without `with_log` the training log is left out. Raises CheckpointError if the parts are not of
+    one run or the metrics are damaged, DataError if the log cannot be read.
     """
     check_metrics(last.metrics, last.folder)
     if quantized is not None and quantized.metrics != last.metrics:

@@ -45,9 +45,11 @@ def repo_id_of(text: str, kind: Literal["model", "space"] = "model") -> str:
     """Return USER/NAME of a repository id or the address of its page. 仓库名。Raises HubError."""
     bare = text.strip()
     address = re.match(r"https?://[^/]+/(?:(dataset|model|space)s/)?([^/]+/[^/?#]+)", bare)
-    if address and address[1] not in (None, "model", kind):
+    first = address[2].partition("/")[0] if address else ""  # of datasets/squad, which has no user
+    named = (address and address[1]) or {"datasets": "dataset", "spaces": "space"}.get(first)
+    if named not in (None, "model", kind):
         raise HubError(
-            f"{text!r} is the address of a {address[1]}, not of a {kind}; write USER/NAME, "
+            f"{text!r} is the address of a {named}, not of a {kind}; write USER/NAME, "
             f"for example: teacher/gpt-teacher-demo"
         )
     bare = address[2] if address else bare

@@ -1,4 +1,4 @@
-"""An upload that is read once and leaves no file behind. 读完就删的上传。"""
+"""An upload that is read once and leaves no file; the last few stay in memory. 读完就删的上传。"""
 
 from __future__ import annotations
 
