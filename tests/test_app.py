@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 from gradio_client import Client
-from gradio_client.exceptions import AppError
 from pages import SIZES, opened, served, show_often
 from playwright.sync_api import Browser, Page, expect
 
@@ -66,8 +65,8 @@ def test_bad_input_gets_a_sentence_and_the_endpoint_lives_on(
     assert client.predict("   ", api_name="/ask") == ("", CHINESE["empty_question"], [])
     _, status, _ = client.predict("长" * 5000, api_name="/ask")
     assert status == CHINESE["too_long"].format(limit=127)
-    with pytest.raises(AppError, match="less than minimum value 0"):
-        client.predict(ATTENTION, -1, api_name="/ask")
+    _, status, _ = client.predict(ATTENTION, -1, api_name="/ask")
+    assert CHINESE["temperature"] in status
     for seed in (-5, 2**70):
         _, status, _ = client.predict(ATTENTION, 0, 0, 1, 1, 120, "", seed, api_name="/ask")
         assert CHINESE["seed"] in status
