@@ -28,10 +28,13 @@ class _Loader(yaml.SafeLoader):
 
 def load_yaml(text: str) -> Any:
     """Return what a YAML text says. 读 YAML。Raises YAMLError, ValueError, RecursionError."""
+    loader = _Loader(text)  # a SafeLoader: it makes plain values, no objects
     try:
-        return yaml.load(text, _Loader)
+        return loader.get_single_data()
     except (LookupError, AttributeError):  # how the library fails at `!!bool maybe`
         raise ValueError("a tag does not fit its value") from None
+    finally:
+        loader.dispose()
 
 
 def parse_sections(text: str, source: str) -> dict[str, dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -488,6 +489,16 @@ def test_merge_keys_are_not_known() -> None:
     (problem,) = _problems("\n".join(["b0: &b0 {x: 1}", *levels]))
     assert problem.startswith("mine.yaml, line 2, column 10: this is not YAML: ")
     assert "merge" in problem
+
+
+def test_a_configuration_makes_no_objects_and_runs_nothing(tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    value = f"!!python/object/apply:os.mkdir ['{made}']"
+    (problem,) = _problems(f"training: {{save_dir: {value}}}")
+    assert "this is not YAML: could not determine a constructor" in problem
+    with suppress(ConfigError):
+        parse_config("", "mine.yaml", [f"training.probe_questions={value}"])
+    assert not made.exists()
 
 
 @pytest.mark.parametrize("value", ["!!int ''", "!!bool x", "!!timestamp x", "!!float x"])
