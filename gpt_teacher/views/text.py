@@ -205,8 +205,8 @@ CHINESE: Text = {
     "size_blocks": "各层：**L·(12d²+11d)** = {L} × (12 × {d}² + 11 × {d})",
     "size_last_norm": "最后的归一化：**d** = {d}",
     "size_total": "合计",
-    "size_bad": "请填整数：层数 1 到 {n_layer}，宽度 1 到 {n_embd}（位置不用学时要是偶数），"
-    "词表 1 到 {vocab_size}，最长序列 8 到 {seq_len}。",
+    "size_bad": "请填整数：层数 1 到 {n_layer}，宽度 1 到 {n_embd}"
+    "（没勾“位置也要学”时必须是偶数），词表 1 到 {vocab_size}，最长序列 8 到 {seq_len}。",
     "memory_head": "| 要占的内存 | 大小 |",
     "memory_float32": "fp32：每个参数 4 字节",
     "memory_int8": "int8：各层的矩阵每个参数 1 字节，其余 4 字节",
