@@ -242,6 +242,20 @@ def test_automatic_steps_stop_when_the_chain_is_changed_meanwhile(at: int) -> No
     assert game.chain == other
 
 
+def test_a_slider_heard_after_the_click_that_used_it_stops_nothing() -> None:
+    """自动接下去, clicked right after a slider was let go, did nothing."""
+    game = Game(Chain(prompt(WATER), []))
+    steps = automatic(TEACHER, CHINESE, game, 0, 0, 1, 6, 42)
+    next(steps)
+    game.reshape((0, 0, 1))
+    assert len(list(steps)) == 6
+    steps = automatic(TEACHER, CHINESE, game, 0, 0, 1, 6, 42)
+    next(steps)
+    game.reshape((0.5, 0, 1))
+    assert len(list(steps)) == 1
+    assert game.filters == (0.5, 0, 1)
+
+
 # ---------------------------------------------------------------- heat map
 
 

@@ -38,6 +38,14 @@ class Game:
         """Take a chain that some event made; automatic steps stop, if any run. 换一条链。"""
         self.filters, self.chain = filters, chain._replace()  # never the same object
 
+    def reshape(self, filters: tuple[float, ...]) -> None:
+        """Take new settings; steps that were started with the very same go on. 换设置。
+
+        A click on 自动接下去 right after a slider was moved may be heard before the slider.
+        """
+        if filters != self.filters:
+            self.change(self.chain, filters)
+
 
 class ChainView(NamedTuple):
     """What the rest of the tab reads and sets. 供整个标签页使用。"""
@@ -186,7 +194,8 @@ def _let_choose(
         return show(game, game.chain.restart(), filters)
 
     def reshape(game: Game, *filters: float) -> Drawn:
-        return show(game, game.chain, filters)
+        game.reshape(filters)
+        return chain_values(teacher, text, game.chain, *filters)
 
     inputs = [view.game, *view.filters]
     bars.pick(pick, inputs, view.shown, **QUIET)
