@@ -14,7 +14,9 @@ from dataclasses import replace
 import torch
 
 from gpt_teacher.config import SamplingConfig
+from gpt_teacher.decoder import decoder_of
 from gpt_teacher.exam import Reply
+from gpt_teacher.expected_answers import expected_answers
 from gpt_teacher.loss import Batch, LossSum
 from gpt_teacher.model import GPT
 from gpt_teacher.prompt import encode_prompt
@@ -55,13 +57,18 @@ def validation_loss(model: GPT, batches: list[Batch], objective: Objective) -> f
 def take_exam(model: GPT, tokenizer: Tokenizer, rows: list[Row]) -> list[Reply]:
     """Ask every row's question, greedily and without a threshold. 考试：逐题提问。
 
-    An answer may be as long as the longest that is expected; a longer one is wrong anyway.
+    An answer may be as long as the longest that is expected; a longer one is wrong anyway. Only
+    what is not the expected answer is decoded; of an int8 model all, as its decoder rounds.
     """
     longest = max((len(tokenizer.encode(row.completion)) for row in rows), default=0)
     settings = replace(GREEDY, max_new_tokens=max(GREEDY.max_new_tokens, longest + 1))
     with evaluating(model):
-        given = answers(model, tokenizer, [row.prompt for row in rows], settings)
-    return [Reply(row, one.text, one.min_probability) for row, one in zip(rows, given, strict=True)]
+        rounds = decoder_of(model).is_int8
+        given = [None] * len(rows) if rounds else expected_answers(model, tokenizer, rows)
+        prompts = [row.prompt for row, one in zip(rows, given, strict=True) if one is None]
+        others = iter(answers(model, tokenizer, prompts, settings))
+        whole = [one or next(others) for one in given]
+    return [Reply(row, one.text, one.min_probability) for row, one in zip(rows, whole, strict=True)]
 
 
 def probe(

@@ -31,7 +31,7 @@ ROWS = [
         "training_pass",
     ],
     ["questions", "plain_text", "sampler", "data_check", "dataset_card", "similar"],
-    ["batched_answers"],
+    ["batched_answers", "expected_answers"],
     ["data", "own_questions", "word_chain", "attention_maps", "parameter_count"],
     ["evaluate"],
     ["final_exam", "trainer"],
