@@ -73,7 +73,7 @@ def set_paper(
     rows = data.rows
     known = [row for row in rows["train"] if not is_refusal(row.completion)]
     parts = (
-        (rows["train"] + rows["unknown"], most_taught),
+        (rows["train"], most_taught),  # not those to be refused, which may be many more
         (rows["test"] or rows["val"], len(rows["test"] or rows["val"])),
         (rows["unknown_test"] or rows["unknown_val"], most_unknown),
         (rows["val"] or _with_noise(spread(known, MAX_FITTING), tokenizer, seq_len), MAX_FITTING),

@@ -251,14 +251,25 @@ def test_the_paper_scores_the_test_files_and_fits_on_the_validation_files(
     rows = {split: [Row(f"{split} {n}", "答", n) for n in range(40)] for split in SPLITS}
     data = TrainingData(lambda *_: [], [], rows, [], [], False, {}, [])
     paper = set_paper(data, trained.tokenizer, 128)
-    assert paper.taught == rows["train"] + rows["unknown"]
+    assert paper.taught == rows["train"]
     assert (paper.reworded, paper.unknown) == (rows["test"], rows["unknown_test"])
     assert (paper.fit_known, paper.fit_unknown) == (rows["val"], rows["unknown_val"])
-    assert (paper.n_scored, paper.n_questions) == (160, 400)
+    assert (paper.n_scored, paper.n_questions) == (120, 320)
     short = set_paper(data, trained.tokenizer, 128, most_taught=4, most_unknown=2)
-    assert [row.line for row in short.taught] == [0, 20, 0, 20]
+    assert [row.line for row in short.taught] == [0, 10, 20, 30]
     assert [row.line for row in short.unknown] == [0, 20]
     assert short.reworded == rows["test"]
+
+
+def test_ones_own_few_questions_are_all_asked_among_thousands_to_be_refused(
+    trained: Pretrained,
+) -> None:
+    """Of 20 one was asked, and 499 that were to be refused: nothing learnt was 99.8 % memorised."""
+    rows = {split: list[Row]() for split in SPLITS}
+    rows["train"] = [Row(f"第{n}个问题是什么意思", f"答{n}", n) for n in range(20)]
+    rows["unknown"] = [Row(f"没教过{n}", REFUSAL_ANSWER, n) for n in range(12_000)]
+    data = TrainingData(lambda *_: [], [], rows, [], [], False, {}, [])
+    assert set_paper(data, trained.tokenizer, 128).taught == rows["train"]
 
 
 def test_without_held_out_wordings_the_threshold_is_fitted_on_garbled_taught_ones(
