@@ -82,6 +82,13 @@ def test_every_config_key_of_a_page_is_known(name: str) -> None:
         assert key in keys, key
 
 
+@pytest.mark.parametrize("name", PAGES)
+def test_no_command_of_a_page_has_a_comment_behind_it(name: str) -> None:
+    """cmd.exe and the zsh of a Mac hand it to the command: unrecognized arguments."""
+    blocks = re.findall(r"```bash\n(.*?)```", _read(name), flags=re.DOTALL)
+    assert [line for block in blocks for line in block.splitlines() if " #" in line] == []
+
+
 def test_the_test_line_of_the_readme_is_what_ci_runs() -> None:
     line = "pip install -r requirements-dev.txt && python -m pytest"
     for name in (*READMES, ".ci/run"):
