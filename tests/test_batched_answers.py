@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -223,3 +224,31 @@ def test_a_question_that_is_too_long_is_refused_before_it_joins(teacher: Pretrai
     with pytest.raises(PromptError):
         batcher.ask("长" * 400, GREEDY)
     assert batcher.n_askers == 0
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"top_k": 2}, {"top_p": 0.3}, {"repetition_penalty": 3.0}, {"temperature": 0.5}],
+    ids=str,
+)
+def test_who_differs_in_one_setting_alone_is_chosen_for_apart(
+    teacher: Pretrained, other: dict[str, Any]
+) -> None:
+    both = [WARM, replace(WARM, **other)]
+    expected = [
+        list(answer(teacher.model, teacher.tokenizer, "什么是注意力机制?", s))[-1] for s in both
+    ]
+    assert expected[0] != expected[1]
+    batch, asks = Batch(teacher.model), [asked(teacher, "什么是注意力机制?", s) for s in both]
+    batch.join(asks)
+    while batch.askers:
+        batch.step()
+    for one, alone in zip(asks, expected, strict=True):
+        assert_same(one.latest, alone)
+
+
+def test_the_seconds_of_an_answer_are_those_of_all_its_steps(teacher: Pretrained) -> None:
+    one = asked(teacher, "光", GREEDY)
+    for seconds in (0.5, 0.25, 0.25):
+        one.show(seconds)
+    assert one.seconds == 1.0

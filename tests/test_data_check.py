@@ -496,3 +496,16 @@ def test_a_name_with_a_space_is_quoted_for_any_shell() -> None:
     assert quoted("runs/a;b") == '"runs/a;b"'
     for word in ('training.probe_questions=["what is RoPE","x"]', "runs/$1班", "runs/`a`"):
         assert shlex.split(quoted(word)) == [word]
+
+
+def test_tokens_a_character_are_tokens_by_characters(bpe: Tokenizer) -> None:
+    data = table([("魑魅魍", "魑")])  # unknown to it: 4 characters, 12 tokens
+    assert describe(data, count(data, bpe))[2].startswith("  tokens a character: 3.00;")
+
+
+def test_a_finding_counts_all_rows_and_shows_a_few(char: Tokenizer) -> None:
+    rows = [(f"{n}密度", " 密度") for n in "123abcAB"]
+    finding = found(check([table(rows)], char, SEQ_LEN), "首尾空白")
+    assert finding is not None
+    assert "(首尾空白): 8;" in finding.sentence
+    assert len(finding.examples) == data_check.MAX_EXAMPLES

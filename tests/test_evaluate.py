@@ -11,6 +11,7 @@ import torch
 from conftest import QUESTIONS, VALIDATION, Silent, TinyRun
 
 from gpt_teacher import Pretrained, evaluate, from_pretrained
+from gpt_teacher import final_exam as final_exam_module
 from gpt_teacher.config import Config, SamplingConfig
 from gpt_teacher.data import SPLITS, TrainingData, load_training_data
 from gpt_teacher.errors import PromptError
@@ -341,3 +342,39 @@ def test_targets_stand_for_the_bytes_of_their_text(trained: Pretrained) -> None:
         targets = torch.tensor([[IGNORE_INDEX, *ids, IGNORE_INDEX]])
         batch = Batch(torch.zeros_like(targets), targets)
         assert target_bytes([batch, batch], tokenizer) == 2 * len(sample.encode())
+
+
+def test_the_numbers_of_an_exam_are_those_with_its_threshold(
+    trained: Pretrained, questions: TrainingData
+) -> None:
+    """Below 1.0 all is refused: of 12 taught answers the refusal alone is right."""
+    models = {"fp32": trained.model, "int8": trained.model}
+    results, table, _ = final_exam(models, trained.tokenizer, questions, 1.0, Silent().say, 1.0)
+    for scores in results.values():
+        assert scores["memorised"] == {"hits": 1, "questions": 12}
+        assert scores["wrongly_refused"] == {"hits": 3, "questions": 3}
+    assert table[1].split() == ["memorised", "1/12", "8.3%", "1/12", "8.3%"]
+
+
+def test_a_shorter_exam_of_plain_text_counts_its_own_tokens_and_bytes(
+    trained: Pretrained, text: TrainingData
+) -> None:
+    models = {"fp32": trained.model, "int8": trained.model}
+    part = replace(text, val_text=text.val_text[:1])
+    share = 1 / len(text.val_text)
+    given, expected = (
+        final_exam(models, trained.tokenizer, data, s, Silent().say).results
+        for data, s in ((text, share), (part, 1.0))
+    )
+    assert len(text.val_text) > 1
+    assert given == expected
+
+
+def test_the_threshold_is_fitted_with_the_float32_model(
+    trained: Pretrained, fresh: GPT, questions: TrainingData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[GPT] = []
+    monkeypatch.setattr(final_exam_module, "fit_refusal", lambda m, *_: asked.append(m) or 0.25)
+    models = {"fp32": trained.model, "int8": fresh}
+    assert final_exam(models, trained.tokenizer, questions, 1.0, Silent().say).threshold == 0.25
+    assert asked == [trained.model]

@@ -124,3 +124,14 @@ def test_a_refusal_that_is_expected_is_not_a_wrong_one() -> None:
     scores = Replies([], [expected, wrong], []).scores(0.0)
     assert scores["wrongly_refused"] == Score(1, 1)
     assert scores["paraphrase"] == Score(1, 2)
+
+
+def test_what_is_refused_or_unsure_counts_in_the_threshold_as_what_it_is() -> None:
+    """Of two known questions one is right at 0.3: refusing it loses 0.35 and gains 0.3."""
+    expected_refusal = reply(REFUSAL_ANSWER, "密度", 0.95)  # no known question: two, not three
+    known = [RIGHT, UNSURE, expected_refusal]
+    assert calibrate(known, [reply(REFUSAL_ANSWER, "密度", 0.8)]) == 0.0
+
+
+def test_of_topics_all_wrong_the_one_with_more_questions_is_worse() -> None:
+    assert worst_topics([SHY, MISSED, MISSED], 0.0, 1) == [("密度", (0, 2))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,14 @@ def test_a_report_holds_a_threshold_that_refuses_everything() -> None:
     assert model["unknown_refused"] == {"hits": 3, "questions": 3}
     assert model["wrongly_refused"] == {"hits": 5, "questions": 5}
     assert model["confusions"] == []
+    for part in ("paraphrase_by_subject", "paraphrase_by_kind"):
+        assert {score["hits"] for score in model[part].values()} == {0}, part
+    assert [topic["hits"] for topic in model["worst_topics"]] == [0, 0]
+    assert model["unknown_refused_by_kind"] == {
+        "实时": {"hits": 1, "questions": 1},
+        "百科": {"hits": 2, "questions": 2},
+    }
+    assert model["at_threshold"]["coverage"] == 0.0
 
 
 @pytest.mark.usefixtures("unfiltered")
@@ -429,3 +438,13 @@ def test_a_model_of_plain_text_has_no_questions_to_be_asked(
     assert ended.stderr == (
         "error: checkpoints/last: it was trained on plain text; there are no questions to ask\n"
     )
+
+
+@pytest.mark.usefixtures("project")
+def test_what_only_one_exam_asked_is_no_difference_of_the_models() -> None:
+    """The second was examined on another test file: it neither knew nor missed the first's."""
+    one, replies = report_on(LAST, [*FILES, "sampling.refuse_below=0.5"], ALL, Silent().say)
+    bold = replies["fp32"]
+    shorter = replace(bold, reworded=[])
+    lines = comparison_lines([one, one], [bold, shorter], ["bold", "shorter"])
+    assert "only bold is right: 0 questions" in lines

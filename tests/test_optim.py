@@ -225,3 +225,17 @@ def test_a_restored_optimizer_goes_on_as_the_old_one(kind: Literal["muon", "adam
     step(1, 2)
     for name, parameter in models[0].state_dict().items():
         assert torch.equal(parameter, models[1].state_dict()[name]), name
+
+
+def test_a_matrix_moves_by_nesterovs_momentum_of_gradients_that_differ() -> None:
+    """The momentum m becomes 0.95 m + 0.05 g; a step goes along 0.95 m + 0.05 g once more."""
+    model = tiny_gpt()
+    optimizer = build_optimizer(model, TrainingConfig(lr=0.1, muon_lr=0.2, weight_decay=0.0))
+    matrix = model.layers[0].self_attn.q_proj.weight  # the first: it moves at the fourth update
+    start, momentum = matrix.detach().clone(), torch.zeros(4, 4)
+    for sign in (1, -1, 1, -1):
+        matrix.grad = sign * torch.randn(4, 4, generator=torch.Generator().manual_seed(sign + 3))
+        momentum = 0.95 * momentum + 0.05 * matrix.grad
+        optimizer.step()
+    expected = start - 0.8 * orthogonalise((0.95 * momentum + 0.05 * matrix.grad)[None])[0]
+    torch.testing.assert_close(matrix.detach(), expected, rtol=0, atol=0.04)

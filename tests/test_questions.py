@@ -902,3 +902,39 @@ def test_a_noisy_question_is_as_normal_as_an_asked_one(bpe: Tokenizer) -> None:
         text = bpe.decode(example.ids[: example.n_prompt])
         prompt = text.removeprefix("用户:").removesuffix("\n助手:")
         assert prompt == normalise(prompt), seed
+
+
+def test_each_stretch_of_training_samples_has_all_answers_alike(bpe: Tokenizer) -> None:
+    """Ten answers with four questions each: any tenth of an epoch after another has each once."""
+    frames = ("什么是{}?", "{}是啥", "{} 定义", "说说{}")
+    rows = [Row(f.format(name), answer, 1) for name, answer in TOPICS.items() for f in frames]
+    batches = QuestionBatches(rows, [], bpe, _config(training={"batch_size": len(TOPICS)}))
+    for step in range(8):
+        assert {*_answers(batches(step), bpe)} == {f"{a}<eos>" for a in TOPICS.values()}, step
+
+
+def test_no_held_out_question_is_ever_trained_on(bpe: Tokenizer, tmp_path: Path) -> None:
+    """Nor asked as an unknown one if it looks like a taught one; the last of each file does."""
+    val, test = (
+        [row._replace(prompt=frame.format(name)) for name, row in zip(TOPICS, ROWS, strict=True)]
+        for frame in ("{}，说说看", "何谓{}")
+    )
+    refused = {
+        split: [*(f"{word}{n}号几点开门" for n in range(3)), ROWS[0].prompt]
+        for split, word in (("unknown", "邮局"), ("unknown_val", "超市"), ("unknown_test", "车站"))
+    }
+    paths = {
+        f"{split}_path": str(
+            _file(tmp_path, [(q, "不知道。") for q in questions], f"{split}.jsonl")
+        )
+        for split, questions in refused.items()
+    }
+    paths["test_path"] = str(
+        _file(tmp_path, [(r.prompt, r.completion) for r in test], "test.jsonl")
+    )
+    data = load_training_data(_files_config(tmp_path, ROWS, val, noise=0.0, **paths), bpe)
+    for split, questions in refused.items():
+        assert [row.prompt for row in data.rows[split]] == questions[:-1], split
+    asked = {ids for step in range(30) for ids in _sequences(data.batches(step))}
+    taught = data.rows["train"] + data.rows["unknown"]
+    assert asked == {tuple(encode_example(bpe, r.prompt, r.completion).ids[:-1]) for r in taught}

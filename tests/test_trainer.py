@@ -384,3 +384,37 @@ def test_a_run_that_is_trained_out_is_not_trained_on_for_the_time_it_is_given() 
     course = Course(lambda step: 0.5)
     progress = course.run(20, step=20, seconds=60.0)
     assert (progress.step, progress.max_steps, course.steps) == (20, 20, [])
+
+
+def test_the_batches_are_told_how_long_the_run_is() -> None:
+    """Noise and smoothing fade by it; without it they would stay to the end."""
+    course, told = Course(), list[tuple[int, int | None]]()
+    batches = course.batches
+
+    def noting(step: int, max_steps: int | None = None) -> list[Batch]:
+        told.append((step, max_steps))
+        return batches(step, max_steps)
+
+    course.batches = noting  # type: ignore[method-assign]
+    course.run(max_steps=5)
+    assert told == [(step, 5) for step in range(5)]
+
+
+@pytest.mark.parametrize(("step", "seed"), [(0, 42), (3, 7)])
+def test_what_an_update_drops_depends_on_its_number_and_the_seed_of_the_run(
+    step: int, seed: int
+) -> None:
+    seeds: list[int] = []
+
+    def noting(model: GPT, batch: Batch) -> LossSum:
+        seeds.append(torch.initial_seed())
+        return next_token_loss(model, batch)
+
+    course = Course(objective=noting)
+    course.model.config = replace(course.model.config, dropout=0.5)
+    config = TrainingConfig(seed=seed)
+    optimizer = build_optimizer(course.model, config)
+    hooks = Hooks(course.steps.append, course.evaluate, course.save, course.should_stop)
+    progress = Progress(step, step + 1)
+    train(course.model, optimizer, course.batches, noting, config, progress, hooks)
+    assert seeds == [seed * 1_000_003 + step]

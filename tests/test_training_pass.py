@@ -164,3 +164,32 @@ def test_a_run_with_dropout_trains_by_autograd() -> None:
     with_autograd = next_token_loss(model, batch, config.question_weight).total.item()
     assert first != pytest.approx(second, rel=1e-3)
     assert first == pytest.approx(with_autograd, rel=1e-5)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 1e-9])  # by hand, and by autograd
+def test_a_run_learns_the_questions_with_the_weight_that_is_configured(dropout: float) -> None:
+    model, batch = scaled_gpt(dropout=dropout), questions()
+    config = replace(TrainingConfig(), precision="float32", question_weight=QUESTION_WEIGHT)
+    expected = learnt(next_token_loss(model, batch, QUESTION_WEIGHT)).item()
+    assert learnt(training_loss(model, batch, config)).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_run_with_dropout_multiplies_in_its_precision() -> None:
+    model, batch = scaled_gpt(dropout=1e-9), questions()
+    exact, rounded = (
+        training_loss(model, batch, replace(TrainingConfig(), precision=p)).total.item()
+        for p in ("float32", "bfloat16")
+    )
+    assert rounded != exact
+    assert rounded == pytest.approx(exact, rel=0.02)
+
+
+def test_a_token_of_zeros_has_a_gradient_that_is_a_number() -> None:
+    """The root of its mean square is not 0: RMS_NORM_EPS is under it."""
+    model, batch = scaled_gpt(), text()
+    with torch.no_grad():
+        model.embed_tokens.weight[batch.input_ids[0, 0]] = 0
+    expected = gradients(model, next_token_loss(model, batch))
+    found = gradients(model, loss_by_hand(model, batch, 0.0, torch.float32))
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-3, atol=1e-3)
