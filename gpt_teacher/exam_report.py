@@ -92,12 +92,18 @@ def _paper(
     return set_paper(data, tokenizer, config.model.seq_len, 1.0, most_taught, n_unknown), data
 
 
-def answer_bits(model: GPT, tokenizer: Tokenizer, rows: list[Row]) -> float:
-    """Return the bits per byte of the expected answers to these questions. 每字节比特数。"""
+def answer_bits(model: GPT, tokenizer: Tokenizer, rows: list[Row]) -> float | None:
+    """Return the bits per byte of the expected answers to these questions. 每字节比特数。
+
+    None if the tokenizer does not know a character of them.
+    """
     batches = question_validation(rows, tokenizer, BATCH)
     n_targets = sum(int((batch.targets != IGNORE_INDEX).sum()) for batch in batches)
+    n_bytes = target_bytes(batches, tokenizer)
+    if n_bytes is None:
+        return None
     loss = validation_loss(model, batches, next_token_loss)
-    return round(bits_per_byte(loss, n_targets, target_bytes(batches, tokenizer)), 5)
+    return round(bits_per_byte(loss, n_targets, n_bytes), 5)
 
 
 def _describe(replies: Replies, threshold: float, data: TrainingData) -> Report:
@@ -140,8 +146,12 @@ def report_lines(report: Report) -> list[str]:
     models = report["models"]
     lines = [f"{report['checkpoint']}: refused below {report['refuse_below']:.2f}"]
     lines += score_table({name: _table_scores(model) for name, model in models.items()})
-    bits = "".join(f"{model['bits_per_byte']:>20.4f}" for model in models.values())
-    lines.append(f"{'bits per byte':18}{bits}   of the expected answers")
+    bits = [model["bits_per_byte"] for model in models.values()]
+    if None in bits:
+        lines.append(f"{'bits per byte':18}{'-':>20}   unknown characters in the expected answers")
+    else:
+        figures = "".join(f"{one:>20.4f}" for one in bits)
+        lines.append(f"{'bits per byte':18}{figures}   of the expected answers")
     if "same_answers" in report:
         lines.append(f"{'same answer':18}{report['same_answers']:>20.1%}")
     first_name, first = next(iter(models.items()))

@@ -20,7 +20,7 @@ from gpt_teacher.noise import noisy_question
 from gpt_teacher.prompt import encode_prompt, is_refusal
 from gpt_teacher.sampler import BATCH_SIZE, answers
 from gpt_teacher.text_files import Row
-from gpt_teacher.tokenizer import Tokenizer
+from gpt_teacher.tokenizer import UNK_ID, Tokenizer
 
 MAX_TAUGHT = 500  # taught questions asked, spread evenly: the class is waiting
 MAX_UNKNOWN = 2000  # unknown ones, whose answers are short
@@ -177,13 +177,25 @@ def _text_exam(
     table = []
     for name, model in models.items():
         loss = validation_loss(model, batches, next_token_loss)
-        bits = bits_per_byte(loss, n_tokens, n_bytes)
-        results[name] = {"val_loss_nats": round(loss, 5), "val_bits_per_byte": round(bits, 5)}
-        table.append(f"{name}: {loss:.4f} nats a token, {bits:.4f} bits a byte")
+        results[name] = {"val_loss_nats": round(loss, 5)}
+        line = f"{name}: {loss:.4f} nats a token"
+        if n_bytes is not None:
+            bits = bits_per_byte(loss, n_tokens, n_bytes)
+            results[name]["val_bits_per_byte"] = round(bits, 5)
+            line += f", {bits:.4f} bits a byte"
+        table.append(line)
+    if n_bytes is None:
+        table.append("no bits a byte: the text has characters that the tokenizer does not know")
     return ExamResult(results, table, None)
 
 
-def target_bytes(batches: list[Batch], tokenizer: Tokenizer) -> int:
-    """Return how many bytes the targets stand for; special tokens for none. 字节数。"""
+def target_bytes(batches: list[Batch], tokenizer: Tokenizer) -> int | None:
+    """Return how many bytes the targets stand for; special tokens for none. 字节数。
+
+    None if `<unk>` is among them: the model need not tell which character that was, so a text of
+    unknown ones would seem easy.
+    """
     n_bytes = torch.tensor([len(tokenizer.token_bytes(i)) for i in range(tokenizer.vocab_size)])
+    if any((b.targets == UNK_ID).any() for b in batches):
+        return None
     return sum(int(n_bytes[b.targets[b.targets != IGNORE_INDEX]].sum()) for b in batches)

@@ -15,12 +15,13 @@ from conftest import QUESTIONS, Commands, Finished, Silent, write_rows
 
 import gpt_teacher.data
 from gpt_teacher import from_pretrained
-from gpt_teacher.config import SamplingConfig
+from gpt_teacher.config import SamplingConfig, TokenizerConfig
 from gpt_teacher.exam_report import answer_bits, comparison_lines, report_lines, report_on
 from gpt_teacher.loss import token_log_probabilities
 from gpt_teacher.prompt import REFUSAL_ANSWER, encode_example
 from gpt_teacher.questions import collate
 from gpt_teacher.text_files import read_rows
+from gpt_teacher.tokenizer_training import train_tokenizer
 
 LAST = Path("checkpoints/last")
 ALL = 10**9
@@ -200,6 +201,21 @@ def test_bits_per_byte_are_those_of_the_expected_answers_alone() -> None:
     assert model["bits_per_byte"] == pytest.approx(expected, rel=1e-4)
     known = answer_bits(teacher.model, teacher.tokenizer, read_rows(Path("data/train.jsonl")))
     assert known < 0.05
+
+
+@pytest.mark.usefixtures("project")
+def test_answers_with_unknown_characters_have_no_figure_in_bits_per_byte() -> None:
+    teacher, rows = from_pretrained(LAST), read_rows(Path(TEST_FILE))
+    known = {character for row in rows[1:] for character in row.prompt + row.completion}
+    tokenizer = train_tokenizer(["".join(sorted(known))], TokenizerConfig(type="char"))
+    strange = [rows[0]._replace(completion="密度是𠮷。")]
+    assert answer_bits(teacher.model, tokenizer, rows[1:]) is not None
+    assert answer_bits(teacher.model, tokenizer, strange) is None
+    given = report()[0]
+    for model in given["models"].values():
+        model["bits_per_byte"] = None
+    why = "unknown characters in the expected answers"
+    assert ["bits", "per", "byte", "-", *why.split()] in [s.split() for s in report_lines(given)]
 
 
 @pytest.mark.usefixtures("project")
