@@ -145,9 +145,12 @@ def _load_text(config: Config, tokenizer: Tokenizer) -> TrainingData:
         raise DataError(f"{val_path or path}: the text is too short to keep some for validation")
     val_text = text_validation(val_ids, length, config.training.micro_batch)
     report = [f"{path}: {len(train_ids) + len(val_ids):,} tokens, {split}"]
-    unknown = int((ids == UNK_ID).sum())
-    if unknown:
-        report.append(f"{unknown} characters are unknown to the tokenizer and become <unk>")
+    for file, file_ids in ((path, ids), *([(val_path, val_ids)] if val_path else [])):
+        unknown = int((file_ids == UNK_ID).sum())
+        if unknown:
+            report.append(
+                f"{file}: {unknown} characters are unknown to the tokenizer and become <unk>"
+            )
     start = tokenizer.decode(val_ids[:PROBE_PROMPT_TOKENS].tolist()).strip("\ufffd")
     return TrainingData(
         batches=batches,

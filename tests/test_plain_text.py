@@ -358,10 +358,15 @@ def test_on_the_way_a_sample_of_the_validation_text_is_enough(
 def test_unknown_characters_are_counted(char: Tokenizer, tmp_path: Path) -> None:
     text = NOVEL + "鹏鹏程" * 4
     data = load_training_data(_config(tmp_path, _file(tmp_path, text)), char)
-    assert data.report[1] == "12 characters are unknown to the tokenizer and become <unk>"
+    said = "characters are unknown to the tokenizer and become <unk>"
+    assert data.report[1:] == [f"{tmp_path / 'novel.txt'}: 12 {said}"]
     ids = encoded_text(tmp_path / "novel.txt", char, tmp_path / "cache")
     assert int((ids == UNK_ID).sum()) == 12
-    assert len(load_training_data(_config(tmp_path, _file(tmp_path, NOVEL)), char).report) == 1
+    path, val_path = _file(tmp_path, NOVEL), _file(tmp_path, "程鹏" + NOVEL, "val.txt")
+    assert len(load_training_data(_config(tmp_path, path), char).report) == 1
+    # Found here: those of a validation file were told to nobody.
+    with_file = load_training_data(_config(tmp_path, path, val_path=str(val_path)), char)
+    assert with_file.report[1:] == [f"{val_path}: 2 {said}"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
