@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from torch import Tensor
+
 from gpt_teacher.batches import Batches
 from gpt_teacher.config import Config
 from gpt_teacher.errors import DataError
@@ -151,13 +153,12 @@ def _load_text(config: Config, tokenizer: Tokenizer) -> TrainingData:
             report.append(
                 f"{file}: {unknown} characters are unknown to the tokenizer and become <unk>"
             )
-    start = tokenizer.decode(val_ids[:PROBE_PROMPT_TOKENS].tolist()).strip("\ufffd")
     return TrainingData(
         batches=batches,
         validation=spread(val_text, max(1, MAX_VALIDATION // config.training.micro_batch)),
         rows={split: [] for split in SPLITS},
         val_text=val_text,
-        probes=list(config.training.probe_questions) or [start],
+        probes=list(config.training.probe_questions) or [_opening(val_ids, tokenizer)],
         is_text=True,
         facts={
             name: {"path": file.as_posix(), "sha256": file_sha256(file), "tokens": len(part)}
@@ -168,6 +169,17 @@ def _load_text(config: Config, tokenizer: Tokenizer) -> TrainingData:
         },
         report=report,
     )
+
+
+def _opening(ids: Tensor, tokenizer: Tokenizer) -> str:
+    """Return the beginning of a text, of its first line alone. 开头一行。
+
+    Blank space around it would be lost in a table or a command, and another text be continued.
+    """
+    seen = (i for i in range(len(ids)) if tokenizer.decode([int(ids[i])]).strip())
+    first = next(seen, 0)
+    start = tokenizer.decode(ids[first : first + PROBE_PROMPT_TOKENS].tolist())
+    return "".join(start.strip("\ufffd").strip().splitlines()[:1]).strip()
 
 
 def spread(items: list[T], most: int) -> list[T]:

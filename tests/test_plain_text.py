@@ -391,6 +391,16 @@ def test_a_probe_never_shows_half_a_character(tmp_path: Path) -> None:
         assert probe in path.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_probe_is_the_beginning_of_the_first_line_alone(
+    kind: str, trained: dict[str, Tokenizer], tmp_path: Path
+) -> None:
+    """Found here: the command on the card continued 一日, the sample above it "\\n\\n一日"."""
+    val_path = _file(tmp_path, "\r\n" * 9 + "\t一日 \n\t月碎了，猴也笑了。" * 20, "val.txt")
+    config = _config(tmp_path, _file(tmp_path, NOVEL), val_path=str(val_path))
+    assert load_training_data(config, trained[kind]).probes == ["一日"]
+
+
 def test_a_probe_of_the_config_is_continued_as_it_stands(char: Tokenizer, tmp_path: Path) -> None:
     config = _config(tmp_path, _file(tmp_path, NOVEL))
     asked = ("话说", "魑魅，hello world 🙂")
