@@ -141,10 +141,14 @@ def _load_text(config: Config, tokenizer: Tokenizer) -> TrainingData:
     else:
         n_train = int(len(ids) * (1 - config.data.val_fraction))
         train_ids, val_ids = ids[:n_train], ids[n_train:]
-        split = f"the last {config.data.val_fraction:.0%} of it are for validation"
+        split = f"the last {100 * config.data.val_fraction:.3g}% of it are for validation"
     batches = TextBatches(train_ids, config)
     if not (val_ids[1:] != EOS_ID).any():  # the first token is given, an end has no bytes
-        raise DataError(f"{val_path or path}: the text is too short to keep some for validation")
+        more = "" if val_path else f" or a larger data.val_fraction ({config.data.val_fraction})"
+        raise DataError(
+            f"{val_path or path}: the text is too short to keep some for validation; "
+            f"use more text{more}"
+        )
     val_text = text_validation(val_ids, length, config.training.micro_batch)
     report = [f"{path}: {len(train_ids) + len(val_ids):,} tokens, {split}"]
     for file, file_ids in ((path, ids), *([(val_path, val_ids)] if val_path else [])):

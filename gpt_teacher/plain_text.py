@@ -80,9 +80,12 @@ class TextBatches:
         self._length = config.model.seq_len
         n_windows = (len(ids) - 1 - self._length) // self._length  # whatever the shift
         if n_windows < 1:
+            data = config.data
+            share = "" if data.val_path else f" or data.val_fraction ({data.val_fraction})"
             raise DataError(
-                f"{config.data.train_path}: {len(ids)} tokens of training text are too few for "
-                f"windows of model.seq_len = {self._length}; use more text or a smaller seq_len"
+                f"{data.train_path}: {len(ids)} tokens of training text are too few for "
+                f"windows of model.seq_len = {self._length}; "
+                f"use more text or a smaller seq_len{share}"
             )
         self._n_shifts = len(ids) - n_windows * self._length  # the last one ends with the text
         self._order = EpochOrder(n_windows, config.training.seed)

@@ -410,9 +410,26 @@ def test_a_probe_of_the_config_is_continued_as_it_stands(char: Tokenizer, tmp_pa
 
 def test_a_text_too_short_for_validation_is_an_error(char: Tokenizer, tmp_path: Path) -> None:
     path = _file(tmp_path, NOVEL)
-    message = ": the text is too short to keep some for validation"
-    with pytest.raises(DataError, match=re.escape(f"{path}{message}")):
-        load_training_data(_config(tmp_path, path, val_fraction=0.001), char)
+    said = ": the text is too short to keep some for validation; use more text"
+    with pytest.raises(DataError) as raised:
+        load_training_data(_config(tmp_path, path, val_fraction=1e-7), char)
+    assert str(raised.value) == f"{path}{said} or a larger data.val_fraction (1e-07)"
+    val_path = _file(tmp_path, "月", "val.txt")
+    with pytest.raises(DataError) as raised:
+        load_training_data(_config(tmp_path, path, val_path=str(val_path)), char)
+    assert str(raised.value) == f"{val_path}{said}"
+
+
+def test_a_text_of_which_nearly_all_is_for_validation_is_told_the_share(
+    char: Tokenizer, tmp_path: Path
+) -> None:
+    """Found here: more text was advised, and "the last 0%" said of a small share."""
+    path = _file(tmp_path, NOVEL * 3)
+    message = r"use more text or a smaller seq_len or data\.val_fraction \(0\.999\)"
+    with pytest.raises(DataError, match=message):
+        load_training_data(_config(tmp_path, path, val_fraction=0.999), char)
+    (told,) = load_training_data(_config(tmp_path, path, val_fraction=0.004), char).report
+    assert told.endswith(" tokens, the last 0.4% of it are for validation")
 
 
 def test_a_text_too_short_for_training_is_named(char: Tokenizer, tmp_path: Path) -> None:
