@@ -23,6 +23,9 @@ from gpt_teacher.tokenizer import (
     Tokenizer,
 )
 
+MAX_PIECE = 1 << 20  # characters that sentencepiece is given at once, of 4 bytes at most
+MAX_PIECE_BYTES = 1 << 24  # enough for them; longer ones would be left out in silence
+
 
 def train_tokenizer(texts: list[str], config: TokenizerConfig) -> Tokenizer:
     """Learn a tokenizer from texts. 从文本学出分词器。Same texts, same tokenizer, byte for byte."""
@@ -87,7 +90,7 @@ def _train_sentencepiece(texts: list[str], vocab_size: int) -> SentencePieceToke
             normalization_rule_name="identity",  # lossless: change nothing, add nothing
             add_dummy_prefix=False,
             remove_extra_whitespaces=False,
-            max_sentence_length=1 << 24,  # bytes; longer lines would be left out in silence
+            max_sentence_length=MAX_PIECE_BYTES,
             num_threads=1,
             minloglevel=2,
         )
@@ -100,7 +103,7 @@ def _train_sentencepiece(texts: list[str], vocab_size: int) -> SentencePieceToke
 
 
 def _common_pieces(texts: list[str], vocab_size: int) -> Iterator[str]:
-    """Yield the lines of the texts, cut at too rare characters. 去掉生僻字。
+    """Yield the lines of the texts, cut at too rare characters and where long. 去掉生僻字。
 
     The library wants a token for each character that it sees; half of the room goes to characters,
     the rest to merges. Left-out characters are spelt in bytes.
@@ -111,4 +114,5 @@ def _common_pieces(texts: list[str], vocab_size: int) -> Iterator[str]:
     for text in texts:
         for is_common, group in itertools.groupby(text, key=common.__contains__):
             if is_common:
-                yield "".join(group)
+                while piece := "".join(itertools.islice(group, MAX_PIECE)):
+                    yield piece

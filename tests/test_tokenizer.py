@@ -364,6 +364,14 @@ def test_a_long_line_is_learnt_from_like_any_other() -> None:
     assert tokenizer.token_bytes(tokenizer.encode("魑")[0]).decode().startswith("魑")
 
 
+def test_a_novel_in_one_line_is_learnt_from_to_its_end() -> None:
+    """Found here: a line above 16 MiB was left out in silence."""
+    line = "密度 " * 2_500_000 + "魑魅 " * 2_500_000
+    tokenizer = _train("sentencepiece", [line], 271)
+    assert len(line.encode()) > 1 << 24
+    assert len(tokenizer.encode("魑魅")) == 1
+
+
 # Messages
 
 
