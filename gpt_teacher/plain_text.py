@@ -28,13 +28,14 @@ def encoded_text(path: Path, tokenizer: Tokenizer, cache_dir: Path) -> Tensor:
     """Return the ids of a text file (N,), memory-mapped from a cached file. 编码好的全文。
 
     The cache is named by the contents of the file, its kind, and the tokenizer, so it is never
-    stale.
+    stale; and by the number of its ids, so one that was cut off is made anew.
     """
     made_of = file_sha256(path) + path.suffix.lower() + tokenizer.fingerprint
     key = hashlib.sha256(made_of.encode()).hexdigest()[:16]
-    cached = cache_dir / f"{path.stem[:STEM]}-{key}.int32"
-    if not cached.exists():
-        temporary = cached.with_suffix(f".{os.getpid()}.tmp")  # several may begin at once
+    name = f"{path.stem[:STEM]}-{key}"
+    cached = _whole_cache(cache_dir, key)
+    if cached is None:
+        temporary = cache_dir / f"{name}.{os.getpid()}.tmp"  # several may begin at once
         try:
             cache_dir.mkdir(parents=True, exist_ok=True)
             with temporary.open("wb") as file:
@@ -42,16 +43,27 @@ def encoded_text(path: Path, tokenizer: Tokenizer, cache_dir: Path) -> Tensor:
                     file.write(array("i", ids).tobytes())
                 file.flush()
                 os.fsync(file.fileno())
+            cached = cache_dir / f"{name}-{temporary.stat().st_size // 4}.int32"
             temporary.replace(cached)
         except OSError as error:
-            raise DataError(
-                f"{cache_dir}: cannot be written ({error.strerror}); set another data.cache_dir"
-            ) from None
+            cached = _whole_cache(cache_dir, key)  # Windows replaces no file that another run reads
+            if cached is None:
+                raise DataError(
+                    f"{cache_dir}: cannot be written ({error.strerror}); set another data.cache_dir"
+                ) from None
         finally:  # it is gone if all went well
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
     n = cached.stat().st_size // 4
     return torch.from_file(str(cached), shared=False, size=n, dtype=torch.int32)
+
+
+def _whole_cache(cache_dir: Path, key: str) -> Path | None:
+    """Return the cached file of a key, if it holds as many ids as its name says. 完整的缓存。"""
+    for cached in cache_dir.glob(f"*-{key}-*.int32"):
+        if cached.name.endswith(f"-{cached.stat().st_size // 4}.int32"):
+            return cached
+    return None
 
 
 def _encode_pieces(path: Path, tokenizer: Tokenizer) -> Iterator[list[int]]:

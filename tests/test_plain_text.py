@@ -209,6 +209,36 @@ def test_a_broken_off_encoding_leaves_nothing_to_be_read(
     assert encoded_text(path, char, cache).tolist() == [*char.encode(NOVEL), EOS_ID]
 
 
+@pytest.mark.parametrize("n_bytes", [0, 1001, 1000])
+def test_a_cache_that_was_cut_off_is_made_anew(
+    n_bytes: int, char: Tokenizer, tmp_path: Path
+) -> None:
+    """Found here: 250 tokens of a novel were trained on without a word."""
+    path, cache = _file(tmp_path, NOVEL * 3), tmp_path / "cache"
+    encoded_text(path, char, cache)
+    (cached,) = cache.iterdir()
+    with cached.open("r+b") as file:
+        file.truncate(n_bytes)
+    assert encoded_text(path, char, cache).tolist() == [*char.encode(NOVEL * 3), EOS_ID]
+    assert [*cache.iterdir()] == [cached]
+
+
+def test_a_cache_that_another_run_has_made_meanwhile_will_do(
+    char: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows does not replace a file that another run has mapped."""
+    path, cache = _file(tmp_path, NOVEL), tmp_path / "cache"
+    right = Path.replace
+
+    def replaced_before(self: Path, target: Path) -> None:
+        right(self, target)
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "replace", replaced_before)
+    assert encoded_text(path, char, cache).tolist() == [*char.encode(NOVEL), EOS_ID]
+    assert len([*cache.iterdir()]) == 1
+
+
 def test_writing_into_the_ids_does_not_change_the_cache(char: Tokenizer, tmp_path: Path) -> None:
     path, cache = _file(tmp_path, NOVEL), tmp_path / "cache"
     ids = encoded_text(path, char, cache)
