@@ -177,7 +177,7 @@ def _text_exam(
     table = []
     for name, model in models.items():
         loss = validation_loss(model, batches, next_token_loss)
-        results[name] = {"val_loss_nats": round(loss, 5)}
+        results[name] = {"val_loss_nats": round(loss, 5), "val_tokens": n_tokens}
         line = f"{name}: {loss:.4f} nats a token"
         if n_bytes is not None:
             bits = bits_per_byte(loss, n_tokens, n_bytes)
@@ -186,6 +186,9 @@ def _text_exam(
         table.append(line)
     if n_bytes is None:
         table.append("no bits a byte: the text has characters that the tokenizer does not know")
+    if len(batches) < len(data.val_text):
+        n_all = sum(batch.targets.numel() for batch in data.val_text)
+        table.append(f"examined: {n_tokens:,} of {n_all:,} validation tokens, spread evenly")
     return ExamResult(results, table, None)
 
 

@@ -337,6 +337,19 @@ def test_the_final_exam_of_plain_text_is_in_nats_a_token_and_bits_a_byte(
     assert results["fp32"] != results["int8"]
 
 
+def test_a_shorter_exam_of_plain_text_tells_how_much_was_examined(
+    trained: Pretrained, text: TrainingData
+) -> None:
+    models = {"fp32": trained.model, "int8": trained.model}
+    sizes = [batch.targets.numel() for batch in text.val_text]
+    for share, examined in ((1.0, sizes), (1e-9, sizes[:1])):
+        results, table, _ = final_exam(models, trained.tokenizer, text, share, Silent().say)
+        assert [results[name]["val_tokens"] for name in models] == [sum(examined)] * 2
+        told = f"examined: {sum(examined):,} of {sum(sizes):,} validation tokens, spread evenly"
+        assert (told in table) == (share < 1)
+        assert len(table) == 2 + (share < 1)
+
+
 def test_targets_stand_for_the_bytes_of_their_text(trained: Pretrained) -> None:
     tokenizer = trained.tokenizer
     for sample in [*NASTY, "密度是质量除以体积。"]:

@@ -479,6 +479,7 @@ def test_a_model_of_plain_text_has_a_card_for_continuing(
     assert cells_of(card)["每字节比特 · bits per byte"] == [
         str(exam[name]["val_bits_per_byte"]) for name in ("fp32", "int8")
     ]
+    assert cells_of(card)["考了的词元 · tokens examined"] == [f"{exam['fp32']['val_tokens']:,}"] * 2
     tokens = last.metrics["fingerprints"]["data"]["train"]["tokens"]
     assert cells_of(card)["train"][:2] == ["`novel.txt`", f"{tokens:,}"]
     (result,) = front_of(card)["model-index"][0]["results"]

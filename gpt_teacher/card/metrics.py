@@ -17,6 +17,7 @@ SCORE = {"hits": int, "questions": int}
 EXAM = {
     **dict.fromkeys(FOUR_NUMBERS, SCORE),
     **dict.fromkeys(("same_as_fp32", "val_loss_nats", "val_bits_per_byte"), NUMBER),
+    "val_tokens": NUMBER,
 }
 DATA_FILE = {
     **dict.fromkeys(("path", "sha256"), str),

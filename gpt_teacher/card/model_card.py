@@ -104,7 +104,7 @@ def _data(facts: CardFacts) -> str:
     return f"{table([*head, 'SHA-256'], rows)}\n\n{text}"
 
 
-def _count(number: int | None) -> str:
+def _count(number: float | None) -> str:
     return DASH if number is None else f"{number:,}"
 
 
@@ -184,10 +184,11 @@ def _text_exam(facts: CardFacts) -> str:
     names = {
         "val_loss_nats": "验证损失（nats / 词元）· loss",
         "val_bits_per_byte": "每字节比特 · bits per byte",
+        "val_tokens": "考了的词元 · tokens examined",
     }
     exams = {name: facts.exam(name) for name in PRECISIONS if facts.exam(name)}
     rows = [
-        [name, *(str(exam.get(key, DASH)) for exam in exams.values())]
+        [name, *(_count(exam.get(key)) for exam in exams.values())]
         for key, name in names.items()
         if any(key in exam for exam in exams.values())
     ]
