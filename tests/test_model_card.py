@@ -495,6 +495,21 @@ def test_a_model_of_plain_text_has_a_card_for_continuing(
     assert output.getvalue().strip()
 
 
+@pytest.mark.parametrize(("opening", "chinese"), [("话说", True), ("GREMIO:", False)])
+def test_a_model_of_plain_text_is_called_chinese_only_if_its_text_is(
+    opening: str, chinese: bool
+) -> None:
+    """Found here: one of English characters had `language: zh`."""
+    facts = hand_facts(samples=[SampleAnswer(opening, "continued", 0.5, False, None, "log")])
+    facts.metrics["is_text"] = True
+    front = front_of(model_card(facts))
+    assert front.get("language") == (["zh"] if chinese else None)
+    assert ("chinese" in front["tags"]) == chinese
+    ModelCard(model_card(facts), ignore_metadata_errors=False)
+    facts.metrics["is_text"] = False
+    assert front_of(model_card(facts))["language"] == ["zh"]
+
+
 # ---------------------------------------------------------------- strangers' text
 
 

@@ -26,17 +26,27 @@ ASKED_TOGETHER = {"train": ("train", "unknown")}  # taught questions are those t
 def front_matter(facts: CardFacts) -> str:
     """Return the YAML block of the card, fences included. 元数据块。"""
     rope = facts.config.model.position == "rope"
+    chinese = not facts.is_text or _is_chinese(facts)
     fields: Json = {
         "license": "mit",
-        "language": ["zh"],
+        **({"language": ["zh"]} if chinese else {}),
         "library_name": "transformers" if facts.opens_in_transformers else LIBRARY,
         "pipeline_tag": "text-generation",
-        "tags": ["chinese", "education", "tiny", LIBRARY, *(["arcee"] if rope else [])],
+        "tags": [
+            *(["chinese"] if chinese else []),
+            *("education", "tiny", LIBRARY),
+            *(["arcee"] if rope else []),
+        ],
     }
     results = _text_results(facts) if facts.is_text else _exam_results(facts)
     if results:
         fields["model-index"] = [{"name": facts.name, "results": results}]
     return f"---\n{yaml.safe_dump(fields, allow_unicode=True, sort_keys=False)}---"
+
+
+def _is_chinese(facts: CardFacts) -> bool:
+    """Tell whether the text that was learnt seems to be Chinese, by its openings. 是否中文。"""
+    return any("\u4e00" <= c <= "\u9fff" for sample in facts.samples for c in sample.question)
 
 
 def exam_split(facts: CardFacts, number: str) -> str:
