@@ -26,7 +26,7 @@ from gpt_teacher.views.heat_map import heat_map_value
 from gpt_teacher.views.inside import MAX_CHARACTERS, question_ids
 from gpt_teacher.views.quick_gradio import gr
 from gpt_teacher.views.size_view import FAMOUS_SIZES, LARGEST, readable_bytes, size_table
-from gpt_teacher.views.text import CHINESE, ENGLISH, TEXTS
+from gpt_teacher.views.text import CHINESE, ENGLISH, TEXTS, Text
 from gpt_teacher.views.token_labels import TokenCounts, count_tokens, readable, shown_text
 from gpt_teacher.views.tokens_view import (
     COLOURS,
@@ -295,6 +295,17 @@ def test_the_table_of_the_default_model_is_as_published() -> None:
     assert "T·d" not in table
     assert "128 × 256" in size_table(CHINESE, 4, 256, 824, 128, True)
     assert size_table(CHINESE, 4.0, 256.0, 824.0, 128.0, False) == table, "the page sends floats"
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_the_formula_of_the_page_names_every_term_of_its_table(text: Text) -> None:
+    """Found here: positions that are learned stood in the table alone."""
+    table = size_table(text, 4, 256, 824, 128, True)
+    terms = [term for term in re.findall(r"\*\*(.+?)\*\*", table) if "d" in term]
+    assert terms == ["V·d", "T·d", "L·(12d²+11d)", "d"]
+    formula = text["size_intro"].split("4d²")[0]
+    assert all(re.search(rf"{re.escape(term)}\b", formula) for term in terms[:2])
+    assert terms[2] in formula
 
 
 def test_the_famous_models_come_out_as_their_papers_say() -> None:

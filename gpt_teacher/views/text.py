@@ -187,7 +187,8 @@ CHINESE: Text = {
     "map_left_out": "问题较长，只画最后 {shown} 个词元，前面 {left_out} 个没有画，"
     "所以一行加起来可能不到 100%。",
     "size_title": "④ 参数量：模型有多大",
-    "size_intro": "参数量 = V·d + L·(12d²+11d) + d。V 是词表大小，d 是宽度，L 是层数。"
+    "size_intro": "参数量 = V·d + L·(12d²+11d) + d（位置也要学的，再加 T·d）。"
+    "V 是词表大小，d 是宽度，L 是层数，T 是最长序列。"
     "每层的 12d²+11d：注意力 4d²+4d，前馈网络 8d²+5d，两个归一化 2d。"
     "改一改，看哪一项长得最快。",
     "size_served": "本模型",
@@ -542,9 +543,10 @@ ENGLISH: Text = {
     "map_left_out": "A long question: only its last {shown} tokens are drawn, {left_out} before "
     "them are not, so that a row may add up to less than 100%.",
     "size_title": "④ Parameters: how big the model is",
-    "size_intro": "Parameters = V·d + L·(12d²+11d) + d, where V is the vocabulary, d the width and "
-    "L the number of layers. In the 12d²+11d of a layer: attention 4d²+4d, MLP 8d²+5d, two norms "
-    "2d. Change the numbers: which term grows fastest?",
+    "size_intro": "Parameters = V·d + L·(12d²+11d) + d (and T·d where positions are learned), "
+    "where V is the vocabulary, d the width, L the number of layers and T the longest sequence. In "
+    "the 12d²+11d of a layer: attention 4d²+4d, MLP 8d²+5d, two norms 2d. Change the numbers: "
+    "which term grows fastest?",
     "size_served": "This model",
     "size_gpt2": "Like GPT-2",
     "size_gpt3": "Like GPT-3",
