@@ -19,10 +19,10 @@ def explanation(answer: Answer, settings: SamplingConfig, nearest: Nearest | Non
             f"see what it would have said: --no-refusal"
         )
     elif answer.finish_reason == "length":
-        lines.append(
-            f"cut short: it was still going on after {answer.n_tokens} tokens; let it go on with "
-            f"--max-new-tokens, up to the end of the context (model.seq_len)"
-        )
+        remedy = "let it go on with --max-new-tokens, up to the end of the context (model.seq_len)"
+        if answer.n_tokens < settings.max_new_tokens:
+            remedy = "the context is full (model.seq_len); a shorter question leaves it more room"
+        lines.append(f"cut short: it was still going on after {answer.n_tokens} tokens; {remedy}")
     elif answer.refused:
         lines.append("refused: it was taught to, for questions like this one")
     if nearest is not None:

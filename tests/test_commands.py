@@ -24,12 +24,13 @@ from gpt_teacher.checkpoint import load_checkpoint
 from gpt_teacher.config import SamplingConfig
 from gpt_teacher.corpus import read_corpus
 from gpt_teacher.dataset_card import dataset_card
-from gpt_teacher.prompt import ASSISTANT, REFUSAL_ANSWER, USER, normalise
+from gpt_teacher.prompt import ASSISTANT, REFUSAL_ANSWER, USER, encode_prompt, normalise
 from gpt_teacher.quantize import dequantize
 from gpt_teacher.run_log import read_log
 from gpt_teacher.sampler import answer
 from gpt_teacher.tokenizer import BOS_ID, EOS_ID, PAD_ID, UNK_ID, load_tokenizer
 from scripts.ask import answer_one
+from scripts.explanation import explanation
 
 Project = Callable[..., Path]
 QUESTION, ANSWER = "什么是密度?", "密度是质量除以体积。"
@@ -254,6 +255,19 @@ def test_an_answer_that_is_cut_short_says_so(ask: Callable[..., Finished]) -> No
     assert "cut short: it was still going on after 3 tokens; let it go on with --max-new" in (
         cut.stderr
     )
+
+
+def test_an_answer_that_fills_the_context_is_not_told_to_go_on(tiny_run: TinyRun) -> None:
+    """Found here: --max-new-tokens was advised, which changes nothing then."""
+    teacher = from_pretrained(tiny_run.last)
+    room = teacher.model.config.seq_len - len(encode_prompt(teacher.tokenizer, QUESTION))
+    for most, full in ((room, False), (room + 2, True)):
+        settings = SamplingConfig(temperature=0, max_new_tokens=most, min_new_tokens=most)
+        *_, last = answer(teacher.model, teacher.tokenizer, QUESTION, settings)
+        assert last.finish_reason == "length"
+        told = explanation(last, settings, None)
+        assert ("the context is full (model.seq_len); a shorter question" in told) == full
+        assert ("--max-new-tokens" in told) == (not full)
 
 
 def test_a_question_like_no_other_is_told_no_taught_one(ask: Callable[..., Finished]) -> None:
