@@ -43,6 +43,8 @@ def main() -> int:
     if source.resolve() == SHIPPED.resolve():
         raise CheckpointError(f"{source} is shipped already; name a run: training.save_dir=FOLDER")
     metrics = [load_checkpoint(source / name).metrics for name in ("last", "quantized")]
+    if metrics[0].get("is_text"):
+        raise CheckpointError(f"{source}: it learnt plain text; ship a run on questions (instruct)")
     if metrics[0] != metrics[1] or "exam" not in metrics[0]:
         raise CheckpointError(f"{source}: last and quantized are not of one finished run")
     if read_report(source / "last") is None:
@@ -58,8 +60,7 @@ def main() -> int:
 def copy(source: Path, target: Path) -> None:
     """Put a copy of a folder in the place of another, whole or not at all. 整体复制。"""
     try:
-        files = {p.name: p.read_bytes() for p in source.iterdir() if p.is_file()}
-        replace_folder(target, files)
+        replace_folder(target, {p.name: p.read_bytes() for p in source.iterdir() if p.is_file()})
     except OSError as error:
         raise CheckpointError(f"cannot write {target}: {error}; free some space") from None
 
@@ -88,9 +89,7 @@ def facts(metrics: dict, source: Path) -> dict[str, object]:
             lines[f"{key.replace('_', ' ')}, {precision}"] = str(Score(**exam[key]))
     lines["refused below"] = f"{metrics['refuse_below']:.3f}"
     lines["same answer, int8"] = f"{metrics['exam']['int8']['same_as_fp32']:.1%}"
-    for name, size in sizes.items():
-        lines[f"weights of `{name}/`"] = f"{size:,} bytes"
-    return lines
+    return lines | {f"weights of `{name}/`": f"{size:,} bytes" for name, size in sizes.items()}
 
 
 if __name__ == "__main__":

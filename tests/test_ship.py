@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from collections.abc import Callable
@@ -60,6 +61,20 @@ def test_the_shipped_model_does_not_take_its_own_place(
     with pytest.raises(CheckpointError, match="shipped is shipped already; name a run: training"):
         shipping(monkeypatch, "--set", "training.save_dir=shipped")
     assert contents(shipped) == before
+
+
+def test_a_model_of_plain_text_is_not_shipped(
+    shipped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found here: an exam report was asked for, which such a model cannot have."""
+    for name in ("last", "quantized"):
+        (LAST.parent / name / "exam_report.json").unlink(missing_ok=True)
+        metrics = LAST.parent / name / "metrics.json"
+        facts = json.loads(metrics.read_text(encoding="utf-8"))
+        metrics.write_text(json.dumps(facts | {"is_text": True}), encoding="utf-8")
+    with pytest.raises(CheckpointError, match="checkpoints: it learnt plain text; ship a run on q"):
+        shipping(monkeypatch)
+    assert not shipped.exists()
 
 
 def test_a_full_disk_leaves_what_was_shipped_before(
