@@ -64,7 +64,7 @@ def decode(data: bytes) -> tuple[str, str]:
         return text, "UTF-8"
     for codec, name in UTF16:
         text = _try(data, codec)
-        if text is not None and _reads_well(text):
+        if text is not None and reads_well(text):
             return text, name
     if _is_broken_utf8(data):
         raise ValueError("this file is UTF-8 with a broken character; it may be cut off or damaged")
@@ -85,7 +85,7 @@ def _try(data: bytes, codec: str) -> str | None:
         return None
 
 
-def _reads_well(text: str) -> bool:
+def reads_well(text: str) -> bool:
     """Tell whether a text is plainly Chinese or English. 像不像中英文。
 
     In the wrong byte order, and for bytes that are no UTF-16, there are no line ends, commas or

@@ -8,15 +8,18 @@ UTF-8, with or without a byte-order mark. Every problem names the file and the l
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from gpt_teacher.commands import quoted
 from gpt_teacher.errors import DataError, shown
+from gpt_teacher.text_encoding import UTF16, reads_well
 
 MAX_PROBLEMS = 10  # listed in one error; the rest are counted
 SNIFFED_BYTES = 1 << 16  # enough of a file to recognise its encoding
@@ -192,6 +195,11 @@ def _name_encoding(path: Path) -> str:
     )
     if head[:2] in (b"\xff\xfe", b"\xfe\xff") or head[:200].count(b"\0") > 20:
         return f"this file is UTF-16, not UTF-8; {remedy.format(name='UTF-16')}"
+    for codec, name in UTF16:
+        with suppress(UnicodeDecodeError):
+            known_as = name.replace(" ", "")  # to iconv
+            if reads_well(codecs.getincrementaldecoder(codec)().decode(head)):
+                return f"this file is {name}, not UTF-8; {remedy.format(name=known_as)}"
     if _is_broken_utf8(path):
         return "this file is UTF-8 with a broken character; it may be cut off or damaged"
     for cut in range(4):  # the head may end inside a character

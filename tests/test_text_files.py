@@ -304,6 +304,20 @@ def test_a_file_in_big_endian_utf_16_with_its_mark_is_recognised(tmp_path: Path)
     assert _message(_read_all_texts, path).startswith(": this file is UTF-16, not UTF-8; ")
 
 
+@pytest.mark.parametrize("order", ["LE", "BE"])
+def test_a_chinese_novel_in_utf_16_without_its_mark_is_recognised(
+    order: str, tmp_path: Path
+) -> None:
+    """Found here: with few NULs in it, it was said to be no text in an encoding of its own."""
+    for shift in range(3):
+        text = "话" * shift + "话说山中有一猴，生性好动🙂。\n" * SNIFFED_BYTES
+        path = _file(tmp_path, text.encode(f"utf-16-{order}"), "a.txt")
+        remedy = f"{UTF8_REMEDY} UTF-16{order} -t UTF-8 OLD > NEW)"
+        assert _message(_read_all_texts, path) == (
+            f": this file is UTF-16 {order}, not UTF-8; {remedy}"
+        )
+
+
 def test_a_file_in_an_unknown_encoding_says_what_it_should_be(tmp_path: Path) -> None:
     path = _file(tmp_path, b"na\xefve caf\xe9\n\xff\xff", "a.txt")
     assert _message(_read_all_texts, path) == (
