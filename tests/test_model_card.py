@@ -448,11 +448,14 @@ def test_without_a_quantized_twin_nothing_is_said_of_it() -> None:
     assert "quantized" not in card
 
 
-def test_the_weight_of_questions_in_the_loss_is_told() -> None:
+def test_it_is_told_that_questions_were_learnt_beside_the_loss() -> None:
+    """Found here: the card said that the training loss counts them; it counts answers."""
     config = Config()
     config = replace(config, training=replace(config.training, question_weight=0.2))
-    assert "权重 0.2；" in model_card(hand_facts(config=config))
-    assert "词元也算" not in model_card(hand_facts())
+    card = model_card(hand_facts(config=config))
+    assert "都只算回答。前 30% 的更新里，问题自己的词元也学，权重 0.2，" in card
+    assert "Both losses count answers only. In the first 30% of the updates" in card
+    assert "词元也学" not in model_card(hand_facts())
 
 
 def test_a_model_of_plain_text_has_a_card_for_continuing(

@@ -17,6 +17,7 @@ from gpt_teacher.card.layout import LOSS_CURVE_FILE
 from gpt_teacher.card.markdown import code, one_line, plain, table
 from gpt_teacher.exam import FOUR_NUMBERS
 from gpt_teacher.prompt import REFUSAL_ANSWER, normalise
+from gpt_teacher.questions import QUESTIONS_SHARE
 from gpt_teacher.run_log import LOG_FILE
 
 ANY_QUESTION = "什么是密度?"  # asked by the example code if there are no sample answers
@@ -153,7 +154,8 @@ def _curve(facts: CardFacts) -> str:
         parts.append(words.CURVE_VALIDATION.format(step=step, loss=loss))
     weight = facts.config.training.question_weight
     if weight and not facts.is_text:
-        parts.append(words.CURVE_QUESTIONS_COUNT.format(weight=weight))
+        share = f"{QUESTIONS_SHARE:.0%}"
+        parts.append(words.CURVE_QUESTIONS_LEARNT.format(weight=weight, share=share))
     return "\n\n".join(parts)
 
 

@@ -45,9 +45,10 @@ Training loss, nats per token: {first_loss} at update {first_step}, {last_loss} 
 CURVE_VALIDATION = """\
 验证损失：第 {step} 次更新后 {loss}。Validation loss after update {step}: {loss}."""
 
-CURVE_QUESTIONS_COUNT = """\
-训练损失里，问题自己的词元也算，权重 {weight}；验证损失只算回答。The training loss counts the tokens
-of the questions, too, with a weight of {weight}; the validation loss counts answers only."""
+CURVE_QUESTIONS_LEARNT = """\
+训练损失和验证损失都只算回答。前 {share} 的更新里，问题自己的词元也学，权重 {weight}，不计入损失。
+Both losses count answers only. In the first {share} of the updates the tokens of the questions are
+learnt along with them, with a weight of {weight}."""
 
 EXAM = """\
 memorised：教过的问题，一字不差地答对。paraphrase：没见过的问法，答对了。
