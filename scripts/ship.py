@@ -10,6 +10,7 @@ from pathlib import Path
 from gpt_teacher import SHIPPED
 from gpt_teacher.atomic import replace_folder
 from gpt_teacher.checkpoint import load_checkpoint
+from gpt_teacher.commands import quoted
 from gpt_teacher.errors import CheckpointError
 from gpt_teacher.exam import FOUR_NUMBERS, Score
 from gpt_teacher.stored_report import SAVE_COMMAND, read_report
@@ -38,8 +39,7 @@ Unknown questions that are like a taught one are left out, in training and in th
 
 def main() -> int:
     """Check both folders, copy them, write the README. 主程序。"""
-    config = read_config(make_parser(__doc__).parse_args())
-    source = Path(config.training.save_dir)
+    source = Path(read_config(make_parser(__doc__).parse_args()).training.save_dir)
     if source.resolve() == SHIPPED.resolve():
         raise CheckpointError(f"{source} is shipped already; name a run: training.save_dir=FOLDER")
     metrics = [load_checkpoint(source / name).metrics for name in ("last", "quantized")]
@@ -48,7 +48,8 @@ def main() -> int:
     if metrics[0] != metrics[1] or "exam" not in metrics[0]:
         raise CheckpointError(f"{source}: last and quantized are not of one finished run")
     if read_report(source / "last") is None:
-        raise CheckpointError(f"{source / 'last'} has no exam report; make it with: {SAVE_COMMAND}")
+        save = f"{SAVE_COMMAND} --checkpoint {quoted(str(source / 'last'))}"
+        raise CheckpointError(f"{source / 'last'} has no exam report; make it with: {save}")
     rows = [f"| {title} | {value} |" for title, value in facts(metrics[0], source).items()]
     for name in ("last", "quantized"):
         copy(source / name, SHIPPED / name)
@@ -68,7 +69,6 @@ def copy(source: Path, target: Path) -> None:
 def facts(metrics: dict, source: Path) -> dict[str, object]:
     """Return the lines of the README's table. 表格内容。"""
     sizes = {n: (source / n / "model.safetensors").stat().st_size for n in ("last", "quantized")}
-    data = metrics["fingerprints"]["data"]
     lines: dict[str, object] = {
         "commit of the code": f"`{metrics['code_commit']}`",
         "parameters": f"{metrics['parameters']:,}",
@@ -82,7 +82,7 @@ def facts(metrics: dict, source: Path) -> dict[str, object]:
         "first loss": f"{metrics['first_loss_nats']:.3f} nats",
         "tokenizer SHA-256": f"`{metrics['fingerprints']['tokenizer_sha256']}`",
     }
-    for split in data.values():
+    for split in metrics["fingerprints"]["data"].values():
         lines[f"`{split['path']}`"] = f"{split['rows_used']} rows, SHA-256 `{split['sha256']}`"
     for precision, exam in metrics["exam"].items():
         for key in [key for key in FOUR_NUMBERS if key in exam]:

@@ -77,6 +77,21 @@ def test_a_model_of_plain_text_is_not_shipped(
     assert not shipped.exists()
 
 
+def test_the_advised_command_examines_the_run_that_is_to_be_shipped(
+    shipped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found here: it named no folder, and so saved the report of another model."""
+    shutil.copytree("checkpoints", "my run")
+    Path("my run/last/exam_report.json").unlink()
+    with pytest.raises(CheckpointError) as raised:
+        shipping(monkeypatch, "--set", "training.save_dir=my run")
+    last = Path("my run/last")
+    assert str(raised.value) == (
+        f"{last} has no exam report; make it with: python -m scripts.evaluate --save --checkpoint "
+        f'"{last}"'
+    )
+
+
 def test_a_full_disk_leaves_what_was_shipped_before(
     shipped: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
