@@ -42,7 +42,9 @@ on {n_unknown_topics:,} other topics, which are to be refused.
 ## 文件 · Files
 
 每行一个 JSON 对象：`prompt`（问题）、`completion`（标准回答）、`id`、`subject`（学科）、
-`kind`（类别）、`topic`（知识点）。One JSON object a line, in UTF-8.
+`kind`（类别）、`topic`（知识点的名字，教过的有 {n_names} 个：同名的在不同学科里各有回答）。
+One JSON object a line, in UTF-8; the taught topics have {n_names} names in `topic`, since topics of
+two subjects may share one and have an answer each.
 
 | 文件 | 问题数 | 知识点 | 用途 |
 | --- | --- | --- | --- |
@@ -103,6 +105,7 @@ def dataset_card(corpus: Corpus) -> str:
     return CARD.format(
         size="1K<n<10K" if len(known) + len(unknown) < 10_000 else "10K<n<100K",
         n_topics=n_topics(known),
+        n_names=len({item.topic for item in known}),
         n_known=len(known),
         n_unknown_topics=n_topics(unknown),
         n_unknown=len(unknown),

@@ -81,6 +81,18 @@ def test_an_unknown_topic_beside_two_taught_ones_counts_once(tiny_corpus: Corpus
     assert "3 个没教过的话题，8 个问题" in card
 
 
+def test_topics_of_one_name_in_two_subjects_are_two_topics_and_one_name(
+    tiny_corpus: Corpus,
+) -> None:
+    """Found here: who counted `topic` in the files found fewer than the card says, untold."""
+    assert "教过的有 3 个：" in dataset_card(tiny_corpus)
+    in_physics = [replace(item, topic="topic t2") for item in tiny_corpus["test"]]
+    card = dataset_card(tiny_corpus | {"test": in_physics})
+    assert "3 topics in 8 wordings" in card
+    assert "教过的有 2 个：同名的在不同学科里各有回答" in card
+    assert "the taught topics have 2 names in `topic`" in card
+
+
 def test_large_numbers_are_grouped_and_the_size_is_told(tiny_corpus: Corpus) -> None:
     many = known("t1", "物理", *map(str, range(9_994)))
     card = dataset_card(tiny_corpus | {"train": many})
