@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def main() -> int:
     """Open the model, build the page, serve it. 主程序。"""
     parser = make_parser(__doc__)
-    model_options.add(parser)
+    model_options.add(parser, f"MODEL_REPO_ID, else hub.repo_id, else {model_options.OWN_MODELS}")
     arguments = parser.parse_args()
     config = read_config(arguments)
     check_host(config.app.host)

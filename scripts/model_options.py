@@ -10,13 +10,15 @@ from gpt_teacher.config import Config
 from gpt_teacher.errors import ConfigError
 from scripts.command_line import say
 
+OWN_MODELS = "checkpoints, else pretrained"
 
-def add(parser: argparse.ArgumentParser) -> None:
-    """Add the options. 添加选项。"""
+
+def add(parser: argparse.ArgumentParser, default: str = OWN_MODELS) -> None:
+    """Add the options; default says which model it is without them. 添加选项。"""
     parser.add_argument(
         "--checkpoint",
         metavar="FOLDER_OR_REPO",
-        help="a folder, or USER/NAME on the Hub; default: checkpoints, else pretrained",
+        help=f"a folder, or USER/NAME on the Hub; default: {default}",
     )
     parser.add_argument("--revision", help="branch, tag or commit of USER/NAME; default: newest")
     parser.add_argument(

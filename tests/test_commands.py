@@ -84,6 +84,13 @@ def test_help_is_the_docstring(commands: Commands, tmp_path: Path, name: str) ->
     assert ended.stderr == ""
 
 
+def test_help_tells_which_model_is_opened_by_default(commands: Commands, tmp_path: Path) -> None:
+    """Found here: that of the page did not know of hub.repo_id, which is looked at first."""
+    for name, models in (("app", "MODEL_REPO_ID, else hub.repo_id, else "), ("ask", "")):
+        told = " ".join(commands.run(name, "--help", folder=tmp_path).stdout.split())
+        assert f"default: {models}checkpoints, else pretrained --revision" in told
+
+
 def test_the_package_is_light_to_import() -> None:
     heavy = ("torch", "gradio", "huggingface_hub", "transformers", "tokenizers", "numpy", "yaml")
     program = f"import sys, gpt_teacher; print([m for m in {heavy} if m in sys.modules])"
