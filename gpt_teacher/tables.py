@@ -13,6 +13,7 @@ import csv
 import io
 import itertools
 import json
+import os
 import re
 import tempfile
 from collections import Counter
@@ -119,6 +120,8 @@ def read_table(path: Path) -> Table:
             f"{path}: this is a workbook ({suffix}); save it in Excel as CSV UTF-8 "
             f"(文件 -> 另存为 -> CSV UTF-8) and check the .csv"
         )
+    if suffix not in FORMS and not os.access(path, os.F_OK):
+        raise DataError(f"{path}: no such file")
     if suffix not in FORMS:
         known = ", ".join(FORMS)
         raise DataError(f"{path}: unknown kind of file {suffix!r}; name it one of: {known}")

@@ -171,6 +171,13 @@ def test_a_file_that_cannot_be_read_is_told_with_all_its_places(
     ]
 
 
+def test_a_file_that_is_not_there_is_no_unknown_kind_of_file(
+    commands: Commands, project: Path
+) -> None:
+    ended = commands.run("check_data", "nofile", folder=project)
+    assert (ended.code, ended.stderr) == (2, "error: nofile: no such file\n")
+
+
 def test_the_file_that_is_read_is_not_overwritten(commands: Commands, project: Path) -> None:
     path = project / "data" / "train.jsonl"
     before = path.read_bytes()

@@ -350,6 +350,7 @@ def test_a_workbook_is_to_be_saved_as_csv(name: str, tmp_path: Path) -> None:
 
 def test_a_file_of_another_kind_or_none_is_told(tmp_path: Path) -> None:
     known = "name it one of: .jsonl, .json, .csv, .tsv, .txt"
+    (tmp_path / "a.docx").touch()
     assert message(tmp_path / "a.docx") == f": unknown kind of file '.docx'; {known}"
     assert message(tmp_path / "none.csv") == ": no such file"
     (tmp_path / "folder.csv").mkdir()
