@@ -21,6 +21,7 @@ from gpt_teacher.hub.files import RemoteFiles, files_in
 from gpt_teacher.hub.push import Repository, published_model
 from gpt_teacher.hub.space import PRIVATE, deploy, wait_until_running
 from gpt_teacher.hub.space_folder import make_space_folder
+from scripts import space_options
 from scripts.command_line import DONE, make_parser, read_config, run, say
 
 
@@ -83,10 +84,9 @@ def parse() -> argparse.Namespace:
     add("--repo-id", required=True, metavar="USER/NAME", help="the Space")
     add("--model", metavar="USER/NAME", help="what it serves; default: hub.repo_id of the config")
     add("--revision", help="branch, tag or commit of the model; default: the newest")
-    add("--zero-gpu", action="store_true", help="on ZeroGPU, which is free for two Spaces")
     add("--dry-run", action="store_true", help="write the folder, publish nothing")
     add("--output", type=Path, metavar="FOLDER", help="default: runs/hub/spaces/USER/NAME")
-    add("--wait", type=float, default=900, metavar="SECONDS", help="for its start; 0 = do not wait")
+    space_options.add(parser)
     return parser.parse_args()
 
 

@@ -18,6 +18,7 @@ from gpt_teacher.hub.folder import make_folder, run_folders
 from gpt_teacher.hub.push import PushOptions, Repository, publish
 from gpt_teacher.late_exam import take_late_exam
 from gpt_teacher.machine import set_threads
+from scripts import space_options
 from scripts.command_line import DONE, make_parser, read_config, run, say
 from scripts.deploy_space import deploy_model
 from scripts.push_to_hub import check_answer, source, wanted_repo
@@ -63,8 +64,7 @@ def parse() -> argparse.Namespace:
     add("--private", action="store_true", help="a new repository is for you alone")
     add("--force", action="store_true", help="publish over whatever is there; move a tag")
     add("--space", metavar="USER/NAME", help="put the app online, too")
-    add("--zero-gpu", action="store_true", help="on ZeroGPU, which is free for two Spaces")
-    add("--wait", type=float, default=900, metavar="SECONDS", help="for its start; 0 = do not wait")
+    space_options.add(parser)
     return parser.parse_args()
 
 

@@ -51,7 +51,8 @@ def test_the_hand_out_to_be_printed_is_the_one_that_is_written(name: str) -> Non
 
 @pytest.mark.parametrize("name", PAGES)
 def test_every_option_of_a_page_is_an_option_of_its_command(name: str) -> None:
-    shared = ["scripts/command_line", "scripts/sampling_options", "scripts/model_options"]
+    options = ("sampling_options", "model_options", "space_options")
+    shared = ["scripts/command_line", *(f"scripts/{name}" for name in options)]
     for module, rest in re.findall(r"python -m (scripts\.\w+)([^\n`#&]*)", _read(name)):
         files = [module.replace(".", "/"), *shared]
         source = "".join(_read(f"{file}.py") for file in files)

@@ -472,6 +472,16 @@ def test_a_space_that_takes_long_goes_on_by_itself(hub: HubServer, teacher: HubC
     assert "BUILDING" not in done.stderr
 
 
+@pytest.mark.parametrize("wait", ["-5", "nan", "inf"])
+def test_a_time_to_wait_that_is_none_is_refused_first(
+    hub: HubServer, teacher: HubCommands, wait: str
+) -> None:
+    done = deploy(teacher, hub, "--wait", wait)
+    assert done.code == 2
+    assert f"--wait: {wait}: give 0 (do not wait) or more seconds" in done.stderr
+    assert not hub.requested("POST", "")
+
+
 @pytest.mark.parametrize("stage", ["PAUSED", "SLEEPING"])
 def test_a_space_that_is_asleep_is_started(
     hub: HubServer, teacher: HubCommands, stage: str

@@ -1,0 +1,27 @@
+"""How an app is put online as a Space. 部署 Space 的选项。"""
+
+from __future__ import annotations
+
+import argparse
+import math
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the options. 添加选项。"""
+    add = parser.add_argument
+    add("--zero-gpu", action="store_true", help="on ZeroGPU, which is free for two Spaces")
+    add(
+        "--wait",
+        type=seconds,
+        default=900.0,
+        metavar="SECONDS",
+        help="for its start; 0 = do not wait",
+    )
+
+
+def seconds(text: str) -> float:
+    """Return a time to wait; ValueError is told as all wrong numbers are. 等待的秒数。"""
+    number = float(text)
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text}: give 0 (do not wait) or more seconds")
+    return number
