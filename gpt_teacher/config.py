@@ -16,7 +16,7 @@ from typing import Any, Literal, get_origin, get_type_hints
 import yaml
 
 from gpt_teacher.errors import ConfigError, shown
-from gpt_teacher.strict import build, did_you_mean, load_yaml, parse_sections
+from gpt_teacher.strict import build, convert, did_you_mean, load_yaml, parse_sections
 
 Check = tuple[str, bool, str]  # key, whether its value is fine, what is allowed
 
@@ -29,10 +29,20 @@ class Section:
         return []
 
     def __post_init__(self) -> None:
-        """Raise ConfigError with every rule that does not hold. 检查取值范围。"""
-        problems = [
+        """Raise ConfigError with every value of a wrong type, else out of range. 检查类型与范围。
+
+        The types are those of config.yaml: one text stands for a list of it.
+        """
+        problems = []
+        for key, hint in get_type_hints(type(self)).items():
+            value = getattr(self, key)
+            try:
+                object.__setattr__(self, key, convert(value, hint))
+            except ValueError as error:
+                problems.append(f"{key}: {shown(value)} is not allowed; it must be {error}")
+        problems += [
             f"{key}: {shown(getattr(self, key))} is not allowed; it must be {allowed}"
-            for key, ok, allowed in self.checks()
+            for key, ok, allowed in ([] if problems else self.checks())
             if not ok
         ]
         if problems:

@@ -100,7 +100,7 @@ def convert(value: Any, hint: Any) -> Any:
         return None if value is None else convert(value, get_args(hint)[0])
     if get_origin(hint) is tuple:
         items = [value] if isinstance(value, str) else value
-        if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+        if not isinstance(items, (list, tuple)) or not all(isinstance(item, str) for item in items):
             raise ValueError("a list of texts")
         return tuple(map(_sound, items))
     if hint is bool:

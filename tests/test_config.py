@@ -207,6 +207,24 @@ def test_a_value_that_is_not_allowed_is_named_with_what_is(text: str, problem: s
     assert found.startswith(f"mine.yaml: {problem}")
 
 
+def test_a_section_made_in_python_takes_the_values_that_the_file_may_have() -> None:
+    """Found here: half a k was taken, a text was compared with numbers, and a stop text cut up."""
+    for key, value, allowed in (
+        ("top_k", 1.5, "a whole number"),
+        ("temperature", "warm", "a number"),
+        ("stop", {"。": 1}, "a list of texts"),
+        ("refusal", "no", "true or false"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            SamplingConfig(**{key: value})  # type: ignore[arg-type]
+        assert str(caught.value) == f"{key}: {value!r} is not allowed; it must be {allowed}"
+    given = {"temperature": "0.5", "top_k": 5.0, "stop": "不知道"}
+    made = SamplingConfig(**given)  # type: ignore[arg-type]
+    assert made == SamplingConfig(temperature=0.5, top_k=5, stop=("不知道",))
+    assert isinstance(made.top_k, int)
+    assert SamplingConfig(stop=["。"]).stop == ("。",)  # type: ignore[arg-type]
+
+
 def test_the_width_must_divide_among_the_heads() -> None:
     assert _problems("model: {n_embd: 100, n_head: 3}") == [
         "mine.yaml: model.n_embd: 100 is not allowed; it must be divisible by n_head = 3"
