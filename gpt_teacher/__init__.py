@@ -58,7 +58,8 @@ class Pretrained:
     def answer(self, question: str, settings: SamplingConfig | None = None) -> Answer:
         """Return the answer to a question: text that also knows how sure the model was. 回答。
 
-        Greedy unless the settings say otherwise. Raises PromptError if the question is too long.
+        Greedy unless the settings say otherwise. Raises PromptError if the question is too long,
+        TokenizerError if it holds half a character.
         """
         from gpt_teacher.sampler import answer
 
@@ -117,8 +118,17 @@ def from_pretrained(
     `model` is a folder or USER/NAME, `revision` a branch, tag or commit of the latter (None = the
     newest). Offline, only what has been downloaded before is opened. Raises CheckpointError if it
     is missing, incomplete or damaged, TokenizerError if it has a wrong tokenizer, HubError if it
-    does not come from the Hub.
+    does not come from the Hub, ConfigError for a revision of a folder.
     """
+    if revision is not None and is_folder_name(str(model)):
+        from gpt_teacher.errors import ConfigError
+
+        raise ConfigError(
+            [
+                f"revision {revision!r} names a version of a model of the Hub, not of the folder "
+                f"{model}: name USER/NAME, or leave out the revision"
+            ]
+        )
     return open_origin(locate(model, revision, offline))
 
 

@@ -11,6 +11,7 @@ from conftest import QUESTIONS, write_rows
 import gpt_teacher
 from gpt_teacher import Nearest, Pretrained, from_pretrained
 from gpt_teacher.config import SamplingConfig
+from gpt_teacher.errors import ConfigError, TokenizerError
 from gpt_teacher.prompt import REFUSAL_ANSWER
 
 QUESTION, ANSWER = "什么是密度?", "密度是质量除以体积。"
@@ -60,6 +61,30 @@ def test_a_checkpoint_without_a_threshold_withholds_nothing() -> None:
     teacher = with_threshold(None)
     assert teacher.fitted(SamplingConfig()).refuse_below is None
     assert {q: teacher.answer(q).text for q in QUESTIONS} == QUESTIONS
+
+
+# ---------------------------------------------------------------- what is wrong is told
+
+
+@pytest.mark.usefixtures("project")
+def test_a_version_of_a_folder_is_refused_as_the_commands_refuse_it() -> None:
+    """Found here: it was passed over without a word."""
+    with pytest.raises(ConfigError, match=r"revision 'v1' names a version .* of the folder check"):
+        from_pretrained("checkpoints/last", revision="v1")
+
+
+@pytest.mark.usefixtures("project")
+def test_half_a_character_raises_what_the_docstring_says() -> None:
+    with pytest.raises(TokenizerError):
+        from_pretrained("checkpoints/last").answer("\ud800")
+    assert "TokenizerError" in (Pretrained.answer.__doc__ or "")
+
+
+@pytest.mark.usefixtures("project")
+def test_one_stop_text_is_not_taken_for_its_letters() -> None:
+    """Found here: the answer ended before any letter of it."""
+    settings = SamplingConfig(stop="质量体")  # type: ignore[arg-type]
+    assert from_pretrained("checkpoints/last").answer(QUESTION, settings) == ANSWER
 
 
 # ---------------------------------------------------------------- the nearest taught question
