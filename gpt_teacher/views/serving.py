@@ -25,6 +25,7 @@ def served(teacher: Pretrained, text: Text) -> str:
         lines.append(text["note"].format(reason=plain(origin.note)))
     if metrics.get("is_text"):
         model = origin.repo_id or command_folder(origin.folder, text)
+        model += f" --revision {origin.commit}" if origin.commit else ""
         command = code(text["continue_command"].format(model=model))
         return "  \n".join([*lines, text["continues_text"].format(command=command)])
     return "  \n".join([*lines, text["may_be_wrong"]])
