@@ -6,6 +6,7 @@ import json
 import math
 import pickle
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -294,6 +295,18 @@ def test_without_the_files_of_the_run_the_examples_are_those_of_the_page(
     teacher = from_pretrained(SHIPPED / "last")
     kinds = (KNOWN_EXAMPLES, REWORDED_EXAMPLES, UNKNOWN_EXAMPLES)
     assert example_questions(teacher) == tuple(map(list, kinds))
+
+
+def test_a_model_of_plain_text_is_shown_no_questions_to_try(teacher: Pretrained) -> None:
+    """Found here: the page said that it answers none, and showed twelve beside it."""
+
+    def kinds_shown(shown: Pretrained) -> list[str]:
+        labels = [text for key, text in CHINESE.items() if key.startswith("examples_")]
+        blocks = build_page(shown, None, "zh").blocks.values()
+        return [label for label in labels if label in [getattr(b, "label", "") for b in blocks]]
+
+    continues = replace(teacher, metrics=teacher.metrics | {"is_text": True})
+    assert (len(kinds_shown(teacher)), kinds_shown(continues)) == (3, [])
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,8 @@ def build_ask_tab(
                 elem_id="refusal",
             )
             for kind, questions in example_questions(teacher)._asdict().items():
-                gr.Examples([[q] for q in questions], box, label=text[f"examples_{kind}"])
+                if questions:
+                    gr.Examples([[q] for q in questions], box, label=text[f"examples_{kind}"])
             with gr.Accordion(text["settings"], open=False) as accordion:
                 controls = sampling_controls(text, teacher.model.config.seq_len, sampling)
             _share(box, controls, accordion, text)
