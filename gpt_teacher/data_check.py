@@ -11,7 +11,7 @@ import math
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -90,11 +90,16 @@ Groups = dict[str, list[Question]]  # bare question -> where it stands
 
 
 def check(
-    tables: list[Table], tokenizer: Tokenizer, seq_len: int, written_to: Path | None = None
+    tables: list[Table],
+    tokenizer: Tokenizer,
+    seq_len: int,
+    written_to: Path | None = None,
+    options: Sequence[str] = (),
 ) -> Report:
     """Check files that belong together: each is a split. 检查一组文件。
 
-    With written_to, the one file is converted, so its form and encoding are no problem.
+    With written_to, the one file is converted, so its form and encoding are no problem. `options`
+    are those that a command keeps which a finding advises.
     """
     groups: Groups = defaultdict(list)
     for table in tables:
@@ -114,7 +119,7 @@ def check(
     ]
     for table, counted in zip(tables, counts, strict=True):
         findings += find_too_long(table, counted.lengths, seq_len)
-        findings += find_badly_spelled(counted, written_to or table.jsonl_path)
+        findings += find_badly_spelled(counted, written_to or table.jsonl_path, options)
     return Report(counts, sorted(findings, key=lambda finding: finding.severity))
 
 
@@ -298,7 +303,7 @@ def find_too_long(table: Table, lengths: list[int], seq_len: int) -> list[Findin
     return _finding("warning", what, f"they would be left out: {remedy}", examples)
 
 
-def find_badly_spelled(counts: Counts, path: Path) -> list[Finding]:
+def find_badly_spelled(counts: Counts, path: Path, options: Sequence[str] = ()) -> list[Finding]:
     """Find characters that the tokenizer does not know or spells in bytes. 生僻字。"""
     text, tokenizer = (
         quoted(f"{key}={value}")
@@ -307,9 +312,10 @@ def find_badly_spelled(counts: Counts, path: Path) -> list[Finding]:
             ("tokenizer.path", path.with_suffix("") / "tokenizer.json"),
         )
     )
+    build = " ".join([BUILD_TOKENIZER, *options])
     remedy = (
-        f"make a tokenizer of this text: {BUILD_TOKENIZER} --set {text} "
-        f"--set {tokenizer} and train with --set {tokenizer}, too"
+        f"make a tokenizer of this text: {build} --set {text} --set {tokenizer} and train with "
+        f"--set {tokenizer}, too"
     )
     findings = []
     if counts.spelled_share > MOST_SPELLED:

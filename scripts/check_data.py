@@ -30,7 +30,8 @@ def main() -> int:
         replaced = " in place of the file that was there" if arguments.to.exists() else ""
         write_jsonl(tables[0], arguments.to)
         print(f"{arguments.to}: {len(tables[0].rows)} rows written{replaced}")
-    report = check(tables, tokenizer, config.model.seq_len, arguments.to)
+    given = given_options(arguments)
+    report = check(tables, tokenizer, config.model.seq_len, arguments.to, given)
     for table, counts in zip(tables, report.counts, strict=True):
         print("\n".join(describe(table, counts)))
     for finding in report.findings:
@@ -40,10 +41,9 @@ def main() -> int:
         many = f"{report.n_problems} problems" if report.n_problems > 1 else "problem"
         print(f"{names} cannot be trained on yet (还不能训练): fix the {many} above")
         return USER_CAN_MEND
-    n_questions = sum(len(table.rows) for table in tables)
-    print(f"{names} can be trained on (可以训练): {n_questions} questions")
+    print(f"{names} can be trained on (可以训练): {sum(len(t.rows) for t in tables)} questions")
     for words in training_options([arguments.to or table.path for table in tables], config.data):
-        print("  " + " ".join(["python -m scripts.train", *given_options(arguments), *words]))
+        print("  " + " ".join(["python -m scripts.train", *given, *words]))
     return DONE
 
 

@@ -72,6 +72,21 @@ def test_the_command_that_is_advised_has_the_options_of_the_check(
     assert commands.run("train", *words, folder=project).code == 0
 
 
+def test_the_tokenizer_that_is_advised_is_made_with_the_options_of_the_check(
+    commands: Commands, project: Path
+) -> None:
+    """Found here: another configuration's kind and size of vocabulary were made."""
+    (project / "my.yaml").write_bytes((project / "config.yaml").read_bytes())
+    given = ["--config", "my.yaml", "--set", "tokenizer.vocab_size=300"]
+    write_rows(project / "rare.jsonl", {"魑魅魍魉": "鼙鼓"})
+    ended = commands.run("check_data", "rare.jsonl", *given, folder=project)
+    own = "--set data.train_path=rare.jsonl --set tokenizer.path=rare/tokenizer.json and train"
+    advised = f"python -m scripts.build_tokenizer {' '.join(given)} {own}"
+    assert advised in ended.stdout
+    words = advised.removesuffix(" and train").split()[3:]
+    assert commands.run("build_tokenizer", *words, folder=project).code == 0
+
+
 def test_each_file_to_be_taught_gets_its_own_command(commands: Commands, project: Path) -> None:
     write_rows(project / "a.jsonl", {"甲是谁": "甲。"})
     write_rows(project / "b.jsonl", {"乙是谁": "乙。"})
