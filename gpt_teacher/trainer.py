@@ -29,6 +29,7 @@ from gpt_teacher.tokenizer import PAD_ID
 UNMEASURED_STEPS = 2  # the first updates are slower: memory is being reserved
 MEASURED_STEPS = 8  # then the speed is known well enough for a first plan
 SEED_STEP = 1_000_003  # between the seeds of two runs: more than a run has updates
+RANK_STEP = SEED_STEP << 31  # between those of two processes: more than all runs take
 
 
 @dataclass
@@ -176,7 +177,7 @@ def _one_step(
         group["lr"] = lr
     model.train()
     if model.config.dropout:  # seeded by the update: a resumed run drops the same, on any device
-        torch.manual_seed(config.seed * SEED_STEP + progress.step)
+        torch.manual_seed(config.seed * SEED_STEP + progress.step + team.rank * RANK_STEP)
     try:
         micro_batches = batches(progress.step, progress.max_steps)
         loss, norm, n = update(

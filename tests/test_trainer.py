@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gpt_teacher.config import ModelConfig, TrainingConfig
+from gpt_teacher.distributed import ALONE, Team
 from gpt_teacher.errors import TrainingError
 from gpt_teacher.loss import Batch, LossSum, next_token_loss
 from gpt_teacher.model import GPT
@@ -19,7 +20,7 @@ from gpt_teacher.optim import build_optimizer, learning_rate
 from gpt_teacher.prompt import Example
 from gpt_teacher.questions import collate
 from gpt_teacher.run_log import Step
-from gpt_teacher.trainer import Hooks, Progress, train, update
+from gpt_teacher.trainer import SEED_STEP, Hooks, Progress, train, update
 
 VOCABULARY = 40
 N_EXAMPLES = 12
@@ -147,6 +148,7 @@ class Course:
     stop_at: int = -1
     objective: Callable[[GPT, Batch], LossSum] = next_token_loss
     model: GPT = field(default_factory=a_model)
+    team: Team = ALONE
     now: float = 1_000.0
     events: list[str] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
@@ -189,6 +191,7 @@ class Course:
             Hooks(self.steps.append, self.evaluate, self.save, self.should_stop),
             seconds,
             clock=lambda: self.now,
+            team=self.team,
         )
 
 
@@ -248,6 +251,29 @@ def test_what_an_update_drops_is_its_own_whatever_was_random_before() -> None:
     plain = Course()
     plain.run(max_steps=6)
     assert losses(salt=1)[0] != pytest.approx(plain.steps[0].loss_nats, rel=1e-3)
+
+
+def test_each_process_drops_its_own_and_one_alone_what_it_always_did() -> None:
+    """Found here: the masks were the same in all processes, so their rows shared them."""
+
+    class Numbered(Team):
+        def share(self, batch: Batch) -> Batch:
+            return batch
+
+    def seeds(rank: int) -> list[int]:
+        found: list[int] = []
+
+        def noting(model: GPT, batch: Batch) -> LossSum:
+            found.append(torch.initial_seed())
+            return next_token_loss(model, batch)
+
+        model = a_model()
+        model.config = replace(model.config, dropout=0.5)
+        Course(model=model, objective=noting, team=Numbered(rank)).run(max_steps=6)
+        return found
+
+    assert seeds(0) == [TrainingConfig().seed * SEED_STEP + step for step in range(6)]
+    assert len({seed for rank in range(3) for seed in seeds(rank)}) == 18
 
 
 def test_the_optimizer_uses_the_learning_rate_of_the_schedule() -> None:
