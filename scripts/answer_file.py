@@ -21,6 +21,8 @@ def answer_file(
 ) -> None:
     """Answer each row of a file, in order; its other keys are kept. 逐行回答。"""
     rows = read_prompts(path)
+    if output is not None and output.resolve() == path.resolve():
+        raise DataError(f"{output}: this is the file of the questions; give --output another one")
     check_keys(rows, path)
     for row in rows:
         try:

@@ -558,6 +558,18 @@ def test_what_is_wrong_with_a_file_of_questions_is_said(
     assert re.search(expected, fails(ask("--input", tmp_path / "in.jsonl")))
 
 
+def test_the_answers_do_not_take_the_place_of_the_questions(
+    ask: Callable[..., Finished], tmp_path: Path
+) -> None:
+    file = write_rows(tmp_path / "in.jsonl", QUESTIONS)
+    before = file.read_bytes()
+    (tmp_path / "link.jsonl").symlink_to(file)
+    for output in (file, tmp_path / "link.jsonl"):
+        told = fails(ask("--input", file, "--output", output))
+        assert f"{output}: this is the file of the questions; give --output another one" in told
+    assert file.read_bytes() == before
+
+
 def test_a_question_of_a_file_that_is_too_long_is_named(
     ask: Callable[..., Finished], tmp_path: Path
 ) -> None:
