@@ -25,7 +25,7 @@ from torch import Tensor
 from gpt_teacher.atomic import finish_swap, replace_file, replace_folder
 from gpt_teacher.commands import resume_command
 from gpt_teacher.config import Config, load_config
-from gpt_teacher.errors import CheckpointError
+from gpt_teacher.errors import CheckpointError, ConfigError
 from gpt_teacher.model import GPT, n_parameters
 from gpt_teacher.run_log import LOG_FILE
 from gpt_teacher.tokenizer import Tokenizer, load_tokenizer
@@ -101,7 +101,10 @@ def load_checkpoint(folder: Path) -> Checkpoint:
             f"or name another folder with --checkpoint"
         )
     _check_files(folder, NEEDED)
-    config = load_config(folder / "config.yaml")
+    try:
+        config = load_config(folder / "config.yaml")
+    except ConfigError as error:
+        raise CheckpointError(str(error)) from None
     described = _read_json(folder / "config.json")
     sentencepiece = config.tokenizer.type == "sentencepiece"
     tokenizer_path = folder / ("tokenizer.model" if sentencepiece else "tokenizer.json")

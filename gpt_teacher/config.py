@@ -78,7 +78,8 @@ class ModelConfig(Section):
             ("n_embd", divisible, f"divisible by n_head = {self.n_head}"),
             ("n_embd", rope_ok or not divisible, "an even number for each head (RoPE turns pairs)"),
             ("seq_len", self.seq_len >= 8, "8 or more tokens"),
-            ("seq_len", self.seq_len <= 1_000_000, "1000000 tokens at most"),
+            # The rotations of all positions are tabulated, also for a stranger's model.
+            ("seq_len", self.seq_len <= 65_536, "65536 tokens at most"),
             ("dropout", 0.0 <= self.dropout < 1.0, "at least 0 and below 1"),
         ]
 

@@ -306,6 +306,16 @@ def test_a_network_much_larger_than_its_weights_is_not_built(
     assert re.search(r"it holds \d+,\d+ numbers, the configuration describes [\d,]{10,}$", shown)
 
 
+def test_a_context_whose_tables_take_all_the_memory_is_not_built(copy: Path) -> None:
+    """Found here: a stranger's model of 1,000,000 tokens took 512 MB for its rotations alone."""
+    file = copy / "config.yaml"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(re.sub(r"seq_len: \d+", "seq_len: 1000000", text), encoding="utf-8")
+    expected = f"{file}: model.seq_len: 1000000 is not allowed; it must be 65536 tokens at most"
+    with pytest.raises(CheckpointError, match=re.escape(expected)):
+        from_pretrained(copy)
+
+
 def test_a_state_that_is_missing_broken_or_something_else_is_named(
     tmp_path: Path, tiny_run: TinyRun
 ) -> None:

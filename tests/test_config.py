@@ -160,6 +160,10 @@ def test_a_large_seed_keeps_its_last_digit() -> None:
         ("model: {dropout: 1.0}", "model.dropout: 1.0 is not allowed; it must be at least 0 and"),
         ("model: {seq_len: 7}", "model.seq_len: 7 is not allowed; it must be 8 or more tokens"),
         (
+            "model: {seq_len: 65537}",
+            "model.seq_len: 65537 is not allowed; it must be 65536 tokens at most",
+        ),
+        (
             "model: {position: rotary}",
             "model.position: 'rotary' is not allowed; it must be one of rope, learned",
         ),

@@ -11,7 +11,7 @@ from gpt_teacher.views.quick_gradio import gr
 from gpt_teacher.views.text import Text
 
 SMALLEST = {"n_layer": 1, "n_embd": 1, "vocab_size": 1, "seq_len": 8}
-LARGEST = {"n_layer": 1_000, "n_embd": 100_000, "vocab_size": 10_000_000, "seq_len": 1_000_000}
+LARGEST = {"n_layer": 1_000, "n_embd": 100_000, "vocab_size": 10_000_000, "seq_len": 65_536}
 # n_layer, n_embd, vocabulary, seq_len, learned positions. Sources: Radford et al. 2019 (GPT-2),
 # table 2; Brown et al. 2020, arXiv:2005.14165, table 2.1. Their norms have biases, ours none.
 FAMOUS_SIZES = {
