@@ -52,6 +52,7 @@ MARKS = re.compile("[?？。.!！,，;；]")  # of sentences, not of names
 # Words of file names, and the part of its data that such a file is.
 ROLES = {"unknown": "unknown", "未知": "unknown", "val": "val", "valid": "val"}
 ROLES |= {"validation": "val", "dev": "val", "验证": "val", "test": "test", "测试": "test"}
+_NAMED_DELIMITER = re.compile(r'"?sep=([\t,;])"?\n?', re.IGNORECASE)  # Excel's first line
 _BRACKETS = re.compile(r"[(（\[【].*$")  # 问题(必填)
 _ONE_COLUMN = {
     "text": "no TAB in {!r}; put one between question and answer (Tab 键)",
@@ -204,6 +205,8 @@ def _records(path: Path, text: str, form: Form) -> list[_Record]:
     if form == "text" and not _is_from_excel(lines):
         return [_Record(n, line.rstrip("\n").split("\t")) for n, line in enumerate(lines, 1)]
     delimiter = "\t" if form == "text" else _find_delimiter(lines)
+    if form == "CSV" and (named := _NAMED_DELIMITER.fullmatch(lines[0] if lines else "")):
+        delimiter, lines[0] = named[1], "\n"
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     records: list[_Record] = []
     line_number = 1

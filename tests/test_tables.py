@@ -140,6 +140,20 @@ def test_the_delimiter_is_found_though_answers_hold_the_others(
     assert pairs(table) == [(f"问{n}", f"答{others * (n % 3)}{n}") for n in range(6)]
 
 
+@pytest.mark.parametrize("first", ["sep={}", '"sep={}"', "SEP={}"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_a_first_line_for_excel_names_the_delimiter(
+    first: str, delimiter: str, tmp_path: Path
+) -> None:
+    """Found here: it was refused as a question without an answer."""
+    other = ";" if delimiter == "," else ","
+    rows = ["问题{}答案", *(f"问{n}{other}{{}}答{n}" for n in range(3))]
+    content = "\r\n".join(row.format(delimiter) for row in [first, *rows])
+    table = read_table(file(tmp_path, b"\xef\xbb\xbf" + content.encode(), "a.csv"))
+    assert pairs(table) == [(f"问{n}{other}", f"答{n}") for n in range(3)]
+    assert lines(table) == [3, 4, 5]
+
+
 def test_a_quoted_field_may_hold_commas_quotes_and_line_ends(tmp_path: Path) -> None:
     """Line numbers are those of the file: the row after a field of three lines is in line 4."""
     content = (
