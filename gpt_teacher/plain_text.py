@@ -20,6 +20,7 @@ from gpt_teacher.loss import Batch
 from gpt_teacher.text_files import file_sha256, read_texts
 from gpt_teacher.tokenizer import EOS_ID, Tokenizer
 
+ENCODING = "2"  # another one whenever the ids of a file become others
 STEM = 20  # characters of a file's name that its cache shows; a system may allow 255 bytes in all
 ENCODED_TOGETHER = 1 << 20  # characters encoded in one call, cut at a line end
 
@@ -27,10 +28,11 @@ ENCODED_TOGETHER = 1 << 20  # characters encoded in one call, cut at a line end
 def encoded_text(path: Path, tokenizer: Tokenizer, cache_dir: Path) -> Tensor:
     """Return the ids of a text file (N,), memory-mapped from a cached file. 编码好的全文。
 
-    The cache is named by the contents of the file, its kind, and the tokenizer, so it is never
-    stale; and by the number of its ids, so one that was cut off is made anew.
+    The cache is named by the contents of the file, its kind, the tokenizer, and how they are
+    encoded, so it is never stale; and by the number of its ids, so one that was cut off is made
+    anew.
     """
-    made_of = file_sha256(path) + path.suffix.lower() + tokenizer.fingerprint
+    made_of = file_sha256(path) + path.suffix.lower() + tokenizer.fingerprint + ENCODING
     key = hashlib.sha256(made_of.encode()).hexdigest()[:16]
     name = f"{path.stem[:STEM]}-{key}"
     cached = _whole_cache(cache_dir, key)

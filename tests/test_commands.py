@@ -40,7 +40,7 @@ SCRIPTS = [
     if '__name__ == "__main__"' in path.read_text(encoding="utf-8")
 ]
 STORY = (
-    "从前山脚下住着一位老木匠，他有三个徒弟。大徒弟手快，二徒弟眼尖，小徒弟爱问为什么。\r\n"
+    "从前山脚下住着一位老木匠，他有三个徒弟。大徒弟手快，二徒弟眼尖，小徒弟爱问为什么。\n"
     "\t一天，师傅让他们各做一只小船，说：“谁的船浮得稳，谁就留下。”🙂\n"
     "大徒弟的船又薄又轻，下水就翻；二徒弟的船好看，却漏水。\n"
     "小徒弟先把木头放进桶里，看它怎样沉浮，再动手。他的船ＡＢＣ　，稳稳当当 hello world。\n"
@@ -738,8 +738,8 @@ def test_what_is_wrong_with_a_run_is_said(
 
 
 def write_story(project: Path) -> list[str]:
-    """Write a text that says the same six times; return the options to train on it."""
-    (project / "story.txt").write_bytes((STORY * 6).encode())
+    """Write a text as Windows does, the same six times; return the options to train on it."""
+    (project / "story.txt").write_bytes((STORY * 6).replace("\n", "\r\n").encode())
     return sets(
         *("data.format=lm", "data.train_path=story.txt", "training.save_dir=story"),
         *("training.max_steps=130", "training.eval_interval=130", "training.lr=6e-3"),

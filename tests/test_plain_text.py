@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import re
@@ -18,6 +19,7 @@ from gpt_teacher.data import MAX_VALIDATION, PROBE_PROMPT_TOKENS, load_training_
 from gpt_teacher.errors import DataError
 from gpt_teacher.loss import Batch
 from gpt_teacher.plain_text import TextBatches, encoded_text, text_validation
+from gpt_teacher.text_files import file_sha256
 from gpt_teacher.tokenizer import EOS_ID, UNK_ID, Tokenizer
 from gpt_teacher.tokenizer_training import train_tokenizer
 
@@ -103,7 +105,7 @@ def test_no_character_of_a_text_is_lost(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(plain_text, "ENCODED_TOGETHER", 5)
-    text = f"{text}\n\n月{text}\n  {text}。"
+    text = f"{text}\n\n月{text}\n  {text}。".replace("\r\n", "\n")
     ids = encoded_text(_file(tmp_path, text), trained[kind], tmp_path / "cache").tolist()
     assert trained[kind].decode(ids) == text
     assert ids.count(EOS_ID) == 1
@@ -153,6 +155,17 @@ def test_a_file_of_another_kind_with_the_same_contents_never_gets_an_old_cache(
     as_rows = encoded_text(_file(tmp_path, lines, "novel.jsonl"), char, cache)
     assert as_rows.tolist() == [*char.encode(NOVEL), EOS_ID]
     assert len(as_text) > len(as_rows)
+
+
+def test_a_novel_of_windows_is_encoded_as_the_same_novel_elsewhere(
+    char: Tokenizer, tmp_path: Path
+) -> None:
+    """Found here: the model wrote \\r\\n, while an opening that is piped in has \\n."""
+    path, cache = _file(tmp_path, NOVEL.replace("\n", "\r\n")), tmp_path / "cache"
+    named_before = hashlib.sha256((file_sha256(path) + ".txt" + char.fingerprint).encode())
+    cache.mkdir()
+    (cache / f"novel-{named_before.hexdigest()[:16]}.int32").write_bytes(b"\1\0\0\0" * 9)
+    assert encoded_text(path, char, cache).tolist() == [*char.encode(NOVEL), EOS_ID]
 
 
 def test_a_text_that_cannot_be_read_to_its_end_leaves_nothing_in_the_cache(
