@@ -20,7 +20,6 @@ MEASURES = {  # number of the exam -> type of metric on the Hub, name, files ask
     ),
     "wrongly_refused": ("false_refusal_rate", "wrongly refused 教过的误拒", ("test", "val")),
 }
-ASKED_TOGETHER = {"train": ("train", "unknown")}  # taught questions are those to refuse, too
 
 
 def front_matter(facts: CardFacts) -> str:
@@ -87,9 +86,7 @@ def _metric(kind: str, name: str, value: float) -> Json:
 
 def _result(facts: CardFacts, task: Json, split: str, metrics: list[Json]) -> Json:
     """Describe results on files that are no data set of the Hub. 一份数据上的成绩。"""
-    files = [facts.data.get(one, {}) for one in ASKED_TOGETHER.get(split, ())]
-    used = [file for file in files if file.get("rows_used")] or [facts.data.get(split, {})]
-    names = [shown_path(str(file.get("path", split))) for file in used]
-    dataset = {"name": " + ".join(names), "type": "custom", "split": split}
+    name = shown_path(str(facts.data.get(split, {}).get("path", split)))
+    dataset = {"name": name, "type": "custom", "split": split}
     # A copy: YAML would write a mapping that stands twice as a reference.
     return {"task": dict(task), "dataset": dataset, "metrics": metrics}
