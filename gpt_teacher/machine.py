@@ -137,8 +137,10 @@ def code_commit() -> str | None:
                 ["git", *arguments],
                 cwd=here,
                 stdin=subprocess.DEVNULL,  # else, on Windows, git waits for whoever reads ours
-                capture_output=True,
-                text=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                encoding="utf-8",  # git's own, whatever the locale
+                errors="replace",
                 check=True,
                 timeout=10,
             ).stdout.strip()

@@ -114,3 +114,17 @@ def test_memory_is_that_of_this_process_and_its_threads_share_two_pools(tmp_path
     assert before < BIG
     assert before + 0.8 * TAKEN < after < before + 1.5 * TAKEN
     assert said.count("<heap nr=") == machine.N_MEMORY_POOLS
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a shell script named git")
+@pytest.mark.parametrize("stream", [1, 2])
+def test_what_git_says_in_another_encoding_is_no_traceback(
+    stream: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found here: a git that speaks Chinese ended the training where the locale is not its own."""
+    git = tmp_path / "git"
+    says = "致命错误：不是 git 仓库".encode("gbk")
+    git.write_bytes(b"#!/bin/sh\necho '" + says + f"' >&{stream}\nexit 128\n".encode())
+    git.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert machine.code_commit.__wrapped__() is None
