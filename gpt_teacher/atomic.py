@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-PAUSES = (0.1, 0.3, 1.0)  # seconds between tries
+# Seconds between tries: on Windows nothing is renamed while anyone, like an antivirus, reads it.
+PAUSES = (0.1, 0.3, 1.0) if os.name == "nt" else ()
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -16,7 +18,7 @@ def replace_file(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.new")
     try:
         _write(temporary, content)
-        temporary.replace(path)
+        patiently(temporary.replace, path)
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
@@ -55,9 +57,9 @@ def _swap(folder: Path, new: Path, old: Path) -> None:
     for is_last in (False, True):
         shutil.rmtree(old, ignore_errors=True)  # left by a crash, its successor in its place
         if folder.exists():
-            _rename(folder, old)
+            patiently(folder.rename, old)
         try:
-            _rename(new, folder)
+            patiently(new.rename, folder)
         except OSError:
             if is_last or not folder.exists():  # a reader may have taken this for a power cut,
                 raise  # and put the old folder back
@@ -65,16 +67,16 @@ def _swap(folder: Path, new: Path, old: Path) -> None:
             return
 
 
-def _rename(source: Path, target: Path) -> None:
-    """Rename; on Windows wait a little for whoever has a file of it open. 改名。"""
-    for seconds in PAUSES if os.name == "nt" else ():
+def patiently(move: Callable[[Path], object], target: Path) -> None:
+    """Rename or replace; on Windows wait a little for whoever has a file of it open. 改名。"""
+    for seconds in PAUSES:
         try:
-            source.rename(target)
+            move(target)
         except PermissionError:
             time.sleep(seconds)
         else:
             return
-    source.rename(target)
+    move(target)
 
 
 def finish_swap(folder: Path) -> None:

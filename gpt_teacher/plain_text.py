@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from gpt_teacher.atomic import patiently
 from gpt_teacher.batches import EpochOrder
 from gpt_teacher.config import Config
 from gpt_teacher.errors import DataError
@@ -46,7 +47,7 @@ def encoded_text(path: Path, tokenizer: Tokenizer, cache_dir: Path) -> Tensor:
                 file.flush()
                 os.fsync(file.fileno())
             cached = cache_dir / f"{name}-{temporary.stat().st_size // 4}.int32"
-            temporary.replace(cached)
+            patiently(temporary.replace, cached)
         except OSError as error:
             cached = _whole_cache(cache_dir, key)  # Windows replaces no file that another run reads
             if cached is None:

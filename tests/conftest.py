@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -163,6 +164,28 @@ def largest_file(n_bytes: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture
+def held_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Refuse the first two renamings to each path, as Windows does while an antivirus reads."""
+    monkeypatch.setattr("gpt_teacher.atomic.PAUSES", (0.0, 0.0))
+    tries: Counter[str] = Counter()
+
+    def watch(name: str) -> None:
+        real: Callable[[Path, Path], Path] = getattr(Path, name)
+
+        def watched(source: Path, target: Path) -> Path:
+            tries[target.name] += 1
+            if tries[target.name] <= 2:
+                raise PermissionError(13, "The process cannot access the file")
+            return real(source, target)
+
+        monkeypatch.setattr(Path, name, watched)
+
+    watch("rename")
+    watch("replace")
+    return tries
 
 
 def absolute_config(project: Path, *overrides: str) -> Config:

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -593,3 +594,18 @@ def test_a_reader_that_undoes_a_swap_in_the_middle_does_not_stop_it(
     assert contents(folder) == NEW
     assert n_renamed == 4
     assert {path.name for path in tmp_path.iterdir()} == {"last"}
+
+
+def test_what_another_program_reads_for_a_moment_is_waited_for(
+    tmp_path: Path, held_for_a_moment: Counter[str]
+) -> None:
+    """Found here: on Windows an antivirus that read the state of a run ended the training."""
+    file, folder = tmp_path / "state", tmp_path / "last"
+    file.write_bytes(b"old")
+    folder.mkdir()
+    replace_file(file, b"new")
+    replace_folder(folder, NEW)
+    assert file.read_bytes() == b"new"
+    assert contents(folder) == NEW
+    assert held_for_a_moment == {"state": 3, ".last.old": 3, "last": 3}
+    assert {path.name for path in tmp_path.iterdir()} == {"state", "last"}

@@ -6,6 +6,7 @@ import hashlib
 import json
 import random
 import re
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -257,6 +258,14 @@ def test_writing_into_the_ids_does_not_change_the_cache(char: Tokenizer, tmp_pat
     ids = encoded_text(path, char, cache)
     ids[:10] = 999
     assert encoded_text(path, char, cache).tolist() == [*char.encode(NOVEL), EOS_ID]
+
+
+def test_a_cached_file_that_another_program_reads_for_a_moment_is_waited_for(
+    char: Tokenizer, tmp_path: Path, held_for_a_moment: Counter[str]
+) -> None:
+    ids = encoded_text(_file(tmp_path, NOVEL), char, tmp_path / "cache")
+    assert ids.tolist() == [*char.encode(NOVEL), EOS_ID]
+    assert list(held_for_a_moment.values()) == [3]
 
 
 def test_a_cache_that_cannot_be_written_is_a_clear_error(char: Tokenizer, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any, cast
 
@@ -186,6 +187,15 @@ def test_a_rewound_log_is_the_log_at_that_step(tmp_path: Path, step: int) -> Non
     short = a_log(tmp_path / "short.jsonl", n_steps=step)
     assert log.path.read_bytes() == short.path.read_bytes()
     assert {path.name for path in tmp_path.iterdir()} == {"log.jsonl", "short.jsonl"}
+
+
+def test_a_log_that_another_program_reads_for_a_moment_is_rewound(
+    tmp_path: Path, held_for_a_moment: Counter[str]
+) -> None:
+    log = a_log(tmp_path / "log.jsonl")
+    log.rewind(2)
+    assert log.path.read_bytes() == a_log(tmp_path / "short.jsonl", n_steps=2).path.read_bytes()
+    assert held_for_a_moment == {"log.jsonl": 3}
 
 
 def test_there_is_nothing_to_rewind_in_a_missing_log(tmp_path: Path) -> None:
