@@ -37,18 +37,20 @@ def main() -> int:
     folders = [origin.folder for origin in origins]
     done = [report_on(f, arguments.set, arguments.most_taught or ALL, say) for f in folders]
     reports, replies = [report for report, _ in done], [next(iter(r.values())) for _, r in done]
-    if arguments.save:
-        say(f"saved: {save_report(folders[0], reports[0])}")
     in_json = json.dumps(reports if arguments.compare else reports[0], ensure_ascii=False, indent=2)
-    if str(arguments.json) == "-":
+    json_only = str(arguments.json) == "-"
+    if json_only:
         write_text(None, in_json + "\n")
-        return DONE
-    if arguments.compare:
+    elif arguments.compare:
         print("\n".join(comparison_lines(reports, replies, [str(name) for name in names])))
     else:
         print("\n".join(report_lines(reports[0])))
-    if arguments.json is not None:  # last: if it cannot be written, the report is shown
-        write_text(arguments.json, in_json + "\n")
+    try:  # last: if they cannot be written, the report is shown
+        if arguments.json is not None and not json_only:
+            write_text(arguments.json, in_json + "\n")
+    finally:
+        if arguments.save:
+            say(f"saved: {save_report(folders[0], reports[0])}")
     return DONE
 
 

@@ -137,6 +137,30 @@ def test_a_report_that_cannot_be_written_is_said(folder: Path) -> None:
         save_report(folder, {"models": {}})
 
 
+def test_an_exam_that_cannot_be_saved_is_shown_and_written_first(
+    evaluate: Callable[..., Finished], project: Path
+) -> None:
+    """Found here: the questions were asked for minutes, and the answers lost."""
+    (LAST / REPORT_FILE).unlink(missing_ok=True)
+    (LAST / REPORT_FILE).mkdir()
+    ended = evaluate("--save", "--json", "exam.json")
+    assert ended.code == 2
+    assert "12/12 100.0%" in ended.stdout
+    written = json.loads(Path("exam.json").read_text(encoding="utf-8"))
+    assert written["models"]["fp32"]["memorised"]["hits"] == 12
+    assert f"error: cannot write {LAST / REPORT_FILE}" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_an_exam_is_saved_where_its_numbers_cannot_be_written(
+    evaluate: Callable[..., Finished], project: Path
+) -> None:
+    ended = evaluate("--save", "--json", "config.yaml/exam.json")
+    assert ended.code == 2
+    assert "error: cannot write config.yaml/exam.json" in ended.stderr
+    assert read_report(LAST) is not None
+
+
 def test_another_exam_is_not_kept(project: Path, evaluate: Callable[..., Finished]) -> None:
     with pytest.raises(ConfigError, match=r"leave out --set data\.test_path=x"):
         check_may_save(Origin(LAST), ["training.threads=1", "data.test_path=x"])
