@@ -1,12 +1,15 @@
 """The bytes of a text file -> its text, and which encoding that was. 认出文本文件的编码。
 
 Without a byte-order mark, what reads as UTF-8 is UTF-8; UTF-16 is known by the NULs of its line
-ends, and the rest is GBK if it can be read so.
+ends, and the rest is GBK if it can be read so. A few words in GBK may look like UTF-8, sound or
+broken: they are known by their common characters.
 """
 
 from __future__ import annotations
 
 import codecs
+import re
+from collections import Counter
 from pathlib import Path
 
 from gpt_teacher.errors import DataError
@@ -21,6 +24,11 @@ CHINESE = (("gbk", "GBK"), ("gb18030", "GB18030"))
 ARCHIVES = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # .xlsx, .docx and .zip; .xls and .doc
 ENDS = frozenset("\n\t,;")  # without one of these there is no table
 USUAL_SHARE = 0.9  # of the characters of a Chinese or English text
+# In UTF-8 什么, written in GBK, is ʲô: no Chinese, but letters that no Western, Greek or Russian
+# text has.
+STRANGE = re.compile(r"[\0-\u07ff]*[\u0180-\u0390\u03ca-\u03ff\u0460-\u07ff][\0-\u07ff]*")
+LAST_COMMON = 0xD7  # first byte, in GB 2312, of the last of its 3,755 common characters
+COMMON_SHARE = 0.8  # beyond ASCII in Chinese; in broken UTF-8 read as GBK there are fewer
 MOST_NULS = 0.25  # of the bytes of a UTF-8 file: one of UTF-16 in ASCII has half
 
 
@@ -60,13 +68,14 @@ def decode(data: bytes) -> tuple[str, str]:
                 raise ValueError(f"this file is {name}, but cut off or damaged; save it anew")
             return text, name
     text = _try(data, "utf-8")
-    if text is not None and data.count(0) <= MOST_NULS * len(data):
+    like_gbk = bool(text and STRANGE.fullmatch(text)) and _is_common_gbk(data)
+    if text is not None and data.count(0) <= MOST_NULS * len(data) and not like_gbk:
         return text, "UTF-8"
     for codec, name in UTF16:
         text = _try(data, codec)
         if text is not None and reads_well(text):
             return text, name
-    if _is_broken_utf8(data):
+    if _is_broken_utf8(data) and not _is_common_gbk(data):
         raise ValueError("this file is UTF-8 with a broken character; it may be cut off or damaged")
     for codec, name in CHINESE:
         text = _try(data, codec)
@@ -106,8 +115,17 @@ def _is_usual(c: str) -> bool:
     )
 
 
+def _is_common_gbk(data: bytes) -> bool:
+    """Tell whether it is GBK, most of it common characters. 是不是常用字的 GBK。"""
+    text = _try(data, "gbk") or ""
+    counts = Counter(c for c in text if c > "\x7f")
+    first_bytes = {c: c.encode("gb2312", errors="ignore")[:1] for c in counts}
+    n_common = sum(n for c, n in counts.items() if b"" < first_bytes[c] <= bytes([LAST_COMMON]))
+    return n_common > 0 and n_common >= COMMON_SHARE * counts.total()
+
+
 def _is_broken_utf8(data: bytes) -> bool:
-    """Tell whether most characters beyond ASCII are sound UTF-8: no other encoding looks so."""
+    """Tell whether most characters beyond ASCII are sound UTF-8: no long text else looks so."""
     text = data.decode("utf-8", errors="replace")
     n_broken = text.count("\ufffd")
     return sum(c > "\x7f" for c in text) - n_broken > n_broken

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 
 from gpt_teacher.errors import DataError
 from gpt_teacher.tables import Table, read_table, role, write_jsonl
@@ -101,6 +102,37 @@ def test_a_nul_in_utf8_or_gbk_does_not_make_it_utf_16() -> None:
 def test_a_character_beyond_gbk_makes_it_gb18030() -> None:
     for text, name in (("魑魅,密度", "GBK"), ("𠮷🙂,密度", "GB18030")):
         assert decode(text.encode("gb18030")) == (text, name)
+
+
+def test_a_question_in_gbk_is_read_however_short_it_is() -> None:
+    """Found here: 什么是光? was called broken UTF-8, and ML指什么 was read as MLָʲô."""
+    assert decode("什么是光?".encode("gbk")) == ("什么是光?", "GBK")
+    assert decode("ML指什么".encode("gbk")) == ("ML指什么", "GBK")
+    rows, wrong = read_rows(ROOT / "data" / "train.jsonl"), []
+    for row in rows:
+        assert decode(row.prompt.encode()) == (row.prompt, "UTF-8")
+        data = row.prompt.encode("gbk", errors="replace")
+        try:
+            text = decode(data)[0]
+        except ValueError:
+            text = ""
+        if text != data.decode("gbk"):
+            wrong.append(row.prompt)
+    assert len(wrong) * 5_000 < len(rows), wrong  # 谢谢 is лл in UTF-8, as good a word
+
+
+@pytest.mark.parametrize(
+    "text", ["S=πr²", "αβ", "café", "¿Cuál es la capital de Perú?", "зал", "nǐ hǎo", "·"]
+)
+def test_letters_of_others_in_utf8_are_no_gbk(text: str) -> None:
+    assert decode(text.encode()) == (text, "UTF-8")
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+def test_a_short_text_in_utf8_that_breaks_off_is_no_gbk(lost: int) -> None:
+    for text in ("什么是光", "谢谢泥", "阿巴阿巴阿巴", "a²+b²=c²啥意思", "大象 寿命"):
+        with pytest.raises(ValueError, match="UTF-8 with a broken character"):
+            decode(text.encode()[:-lost])
 
 
 @pytest.mark.parametrize("text", ["", "a", "\n", "魑魅，hello world 🙂", "ＡＢＣ　，", "\r\n\t"])
