@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from gpt_teacher.errors import CheckpointError
+
 # Seconds between tries: on Windows nothing is renamed while anyone, like an antivirus, reads it.
 PAUSES = (0.1, 0.3, 1.0) if os.name == "nt" else ()
 
@@ -32,7 +34,7 @@ def replace_folder(folder: Path, files: dict[str, bytes], previous: Path | None 
     anything changes. Raises OSError.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    finish_swap(folder)
+    _undo_swap(folder)
     if previous is not None and folder.exists():
         files_before = {f.relative_to(folder): f for f in folder.rglob("*") if f.is_file()}
         replace_folder(previous, {n.as_posix(): f.read_bytes() for n, f in files_before.items()})
@@ -80,7 +82,20 @@ def patiently(move: Callable[[Path], object], target: Path) -> None:
 
 
 def finish_swap(folder: Path) -> None:
-    """Undo a swap that a power cut left between its two renamings. 断电后的恢复。"""
+    """Undo a swap that a power cut left between its two renamings. 断电后的恢复。
+
+    Raises CheckpointError if that cannot be done, as on a read-only stick.
+    """
+    try:
+        _undo_swap(folder)
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot rename {_beside(folder, 'old')} to {folder}: {error.strerror}; copy the "
+            f"folder {folder.parent} to where it can be written"
+        ) from None
+
+
+def _undo_swap(folder: Path) -> None:
     old = _beside(folder, "old")
     if old.exists() and not folder.exists():
         old.rename(folder)

@@ -69,10 +69,10 @@ def open_twin(teacher: Pretrained) -> Pretrained | None:
     """
     from gpt_teacher.checkpoint import quantized_twin  # imports torch: not before ZeroGPU is told
 
-    place = quantized_twin(teacher.folder)
-    if place is None:
-        return None
     try:
+        place = quantized_twin(teacher.folder)
+        if place is None:
+            return None
         twin = open_origin(teacher.origin._replace(folder=place))
     except GPTTeacherError as error:
         say(f"warning: {error}\nthe page goes without the quantized model")

@@ -28,6 +28,7 @@ from gpt_teacher.views.coloured import Piece, band_names, coloured, pieces
 from gpt_teacher.views.examples import MAX_EXAMPLE_CHARACTERS, N_EXAMPLES, example_questions
 from gpt_teacher.views.page import build_page
 from gpt_teacher.views.quick_gradio import gr
+from gpt_teacher.views.report_card import read_report_card
 from gpt_teacher.views.settings import LIMITS, sampling_settings
 from gpt_teacher.views.share import MAX_CHARACTERS, Shared, make_link_script, read_link
 from gpt_teacher.views.text import CHINESE, KNOWN_EXAMPLES, REWORDED_EXAMPLES, UNKNOWN_EXAMPLES
@@ -424,6 +425,20 @@ def test_a_damaged_twin_is_a_warning(
     warning = capsys.readouterr().err
     assert warning.startswith("warning: ")
     assert str(shipped_copy / "quantized") in warning
+
+
+def test_a_twin_that_a_power_cut_left_on_a_read_only_stick_is_a_warning(
+    shipped_copy: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_only(*_: Path) -> None:
+        raise OSError(30, "Read-only file system")
+
+    (shipped_copy / "quantized").rename(shipped_copy / ".quantized.old")
+    monkeypatch.setattr(Path, "rename", read_only)
+    teacher = from_pretrained(shipped_copy / "last")
+    assert open_twin(teacher) is None
+    assert "Read-only file system; copy the folder" in capsys.readouterr().err
+    assert list(read_report_card(teacher).weights) == ["fp32"]
 
 
 def test_a_quantized_folder_of_another_run_is_no_twin(

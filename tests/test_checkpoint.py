@@ -25,11 +25,13 @@ from gpt_teacher.checkpoint import (
     build_model,
     load_checkpoint,
     load_state,
+    quantized_twin,
     save_checkpoint,
     save_state,
 )
 from gpt_teacher.config import Config, TokenizerConfig, TrainingConfig
 from gpt_teacher.errors import CheckpointError, GPTTeacherError
+from gpt_teacher.hub.folder import run_folders
 from gpt_teacher.prompt import CHAT_TEMPLATE
 from gpt_teacher.quantize import quantize
 from gpt_teacher.tokenizer import Tokenizer
@@ -554,6 +556,26 @@ def test_a_power_cut_between_the_two_renamings_does_not_bring_the_shipped_model(
     own.rename(own.with_name(".last.old"))
     assert default_checkpoint(config) == own
     assert load_checkpoint(own).folder == own
+
+
+def test_a_power_cut_that_a_read_only_folder_does_not_let_repair_is_told(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found here: a run on a read-only stick was opened by a traceback."""
+    monkeypatch.chdir(copy.parent)  # relative paths: nobody may pass through the folders above
+    shutil.copytree(copy, ".quantized.old")
+    copy.rename(".last.old")
+    last, config = Path("last"), Config(training=TrainingConfig(save_dir="."))
+    for name, opened in (
+        ("last", lambda: load_checkpoint(last)),
+        ("last", lambda: default_checkpoint(config)),
+        ("last", lambda: run_folders(Path())),
+        ("quantized", lambda: quantized_twin(last)),
+    ):
+        expected = rf"cannot rename \.{name}\.old to {name}: Permission denied; copy the folder"
+        with read_only(copy.parent), pytest.raises(CheckpointError, match=expected):
+            opened()
+    assert {path.name for path in copy.parent.iterdir()} == {".last.old", ".quantized.old"}
 
 
 def test_the_working_folder_may_be_a_checkpoint(

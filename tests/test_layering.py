@@ -12,8 +12,8 @@ PACKAGE = "gpt_teacher"
 PACKAGES = ("card", "hub", "views")  # folders, whose own modules import each other
 
 ROWS = [
-    ["errors", "atomic", "refusal"],
-    ["strict", "text_encoding"],
+    ["errors", "refusal"],
+    ["atomic", "strict", "text_encoding"],
     ["config"],
     ["commands"],
     ["tokenizer", "model", "run_log", "text_files", "machine"],

@@ -66,8 +66,8 @@ def _facts(teacher: Pretrained) -> CardFacts:
     last = load_checkpoint(teacher.folder)
     name = teacher.origin.repo_id or teacher.folder.name
     quantized = is_quantized(last.tensors)
-    twin = None if quantized else quantized_twin(teacher.folder)
     try:
+        twin = None if quantized else quantized_twin(teacher.folder)
         facts = read_facts(name, last, load_checkpoint(twin) if twin else None, [], with_log=False)
     except GPTTeacherError:  # the twin is of another run, or damaged: it is not served here
         facts = read_facts(name, last, None, [], with_log=False)
