@@ -71,10 +71,10 @@ def check_host(host: str) -> None:
 
 def serve(page: gr.Blocks, app: AppConfig) -> None:
     """Serve the page until Ctrl+C. 提供网页。Raises ConfigError if its port is taken."""
-    from gpt_teacher.views.theme import launch_options
+    from gpt_teacher.views.theme import launch
 
     try:
-        page.launch(**launch_options(app))
+        launch(page, app)
     except OSError as error:
         if error.errno is not None:  # of a file; Gradio gives its own no number
             raise
@@ -84,6 +84,7 @@ def serve(page: gr.Blocks, app: AppConfig) -> None:
                 f"may be open; close it, or take the first free port with --set app.port=0"
             ]
         ) from None
+    page.block_thread()
 
 
 def training_log(folder: Path) -> TrainingLog | None:

@@ -38,7 +38,7 @@ def main() -> int:
     from gpt_teacher.training_jobs import TrainingJobs
     from gpt_teacher.views.page import HTML_LANG, build_page
     from gpt_teacher.views.quick_gradio import gr
-    from gpt_teacher.views.theme import launch_options
+    from gpt_teacher.views.theme import launch
 
     teacher = open_for_page(arguments, config)
     log = teacher.folder / LOG_FILE
@@ -46,7 +46,7 @@ def main() -> int:
     jobs = TrainingJobs(config)
     app = build_page(teacher, training_log, config.app.language, open_twin(teacher), jobs)
     root = [b for b in app.blocks.values() if isinstance(b, gr.Tab) and b.page == ""]
-    _, url, _ = app.launch(**launch_options(config.app), prevent_thread_lock=True, quiet=True)
+    url = launch(app, config.app, quiet=True)
     try:
         with sync_playwright() as playwright:
             chromium = shutil.which("chromium") or shutil.which("google-chrome")

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from gpt_teacher.config import AppConfig
 from gpt_teacher.views import ask
-from gpt_teacher.views.theme import launch_options
+from gpt_teacher.views.theme import launch
 
 expect.set_options(timeout=20_000)  # milliseconds: tests share the machine
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -37,8 +37,7 @@ SIZES = {"desktop": (1280, 800), "phone": (390, 844)}
 @contextmanager
 def served(page: Any) -> Iterator[str]:
     """Serve a page with the launch options of the app; gives its address."""
-    _, url, _ = page.launch(**launch_options(AppConfig()), prevent_thread_lock=True, quiet=True)
-    yield url.rstrip("/")
+    yield launch(page, AppConfig(), quiet=True).rstrip("/")
     page.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import subprocess
 import sys
 
@@ -49,3 +50,19 @@ print(looked_for)
 def test_a_matplotlib_that_is_not_there_is_not_looked_for_at_each_event() -> None:
     said = subprocess.check_output([sys.executable, "-c", NO_MATPLOTLIB], cwd=ROOT, text=True)
     assert said.strip() == "[]"
+
+
+BEHIND_A_PROXY = """
+import os
+from gpt_teacher.views.quick_gradio import gr
+print("no_proxy" in os.environ)
+"""
+
+
+def test_it_is_imported_behind_a_socks_proxy() -> None:
+    """Found here: an HTTP client, made and not used, asked for a package that is not there."""
+    environment = {**os.environ, "all_proxy": "socks5://127.0.0.1:9"}
+    environment.pop("no_proxy", None)
+    command = [sys.executable, "-c", BEHIND_A_PROXY]
+    said = subprocess.check_output(command, cwd=ROOT, env=environment, text=True)
+    assert said.strip() == "False"

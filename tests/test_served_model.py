@@ -22,10 +22,12 @@ from hub_server import HubServer, client_environment
 
 from gpt_teacher import SHIPPED, Origin
 from gpt_teacher.card.markdown import plain
-from gpt_teacher.config import Config, HubConfig, TrainingConfig
+from gpt_teacher.config import AppConfig, Config, HubConfig, TrainingConfig
 from gpt_teacher.errors import CheckpointError, ConfigError, HubError
+from gpt_teacher.views.quick_gradio import gr
 from gpt_teacher.views.serving import served, shown_folder
 from gpt_teacher.views.text import CHINESE, ENGLISH
+from gpt_teacher.views.theme import launch
 from scripts import page_models
 
 ROOT = Path(__file__).parent.parent
@@ -229,6 +231,23 @@ def test_the_app_goes_without_a_log_that_holds_no_steps(project: Path, tmp_path:
     environment = client_environment("http://127.0.0.1:9", tmp_path / "home", token=None)
     with app(project, environment, "--checkpoint", "checkpoints/last") as page:
         assert "`checkpoints/last`" in page
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "all_proxy"])
+@pytest.mark.parametrize("others", [None, "example.org"])
+def test_the_page_starts_behind_a_proxy(
+    name: str, others: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found here: Gradio asks its own address through the proxy, and ended in a traceback."""
+    monkeypatch.delenv("no_proxy", raising=False)
+    if others:
+        monkeypatch.setenv("no_proxy", others)
+    monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with gr.Blocks() as page:
+        gr.Markdown("密度")
+    launch(page, AppConfig(port=0), quiet=True)
+    page.close(verbose=False)
+    assert os.environ.get("no_proxy") == others, "the Hub is asked through the proxy"
 
 
 def refused(folder: Path, setting: str) -> str:

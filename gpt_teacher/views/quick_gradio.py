@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,10 +35,24 @@ def _without_sources() -> Iterator[None]:
         inspect.getfile = original
 
 
-with _without_sources():
+@contextmanager
+def without_proxy() -> Iterator[None]:
+    """Use no proxy: neither one of the environment nor one of Windows or macOS. 暂时不走代理。"""
+    before = os.environ.get("no_proxy")
+    os.environ["no_proxy"] = "*"
+    try:
+        yield
+    finally:
+        del os.environ["no_proxy"]
+        if before is not None:
+            os.environ["no_proxy"] = before
+
+
+# Gradio makes an HTTP client, for files that nobody asks it for: a SOCKS proxy would end it.
+with _without_sources(), without_proxy():
     import gradio as gr
 
 if importlib.util.find_spec("matplotlib") is None:
     sys.modules["matplotlib"] = None  # type: ignore[assignment]  # import then fails at once
 
-__all__ = ["gr"]
+__all__ = ["gr", "without_proxy"]

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from gpt_teacher.config import AppConfig
-from gpt_teacher.views.quick_gradio import gr
+from gpt_teacher.views.quick_gradio import gr, without_proxy
 
 # System fonts that have Chinese: nothing is fetched from another host.
 FONT = [
@@ -61,8 +61,17 @@ def theme() -> gr.themes.Base:
     )
 
 
-def launch_options(app: AppConfig) -> dict[str, Any]:
-    """Return the arguments of Blocks.launch, for the app and its tests alike. 启动参数。"""
+def launch(page: gr.Blocks, app: AppConfig, quiet: bool = False) -> str:
+    """Serve a page in threads of its own; return its address. 启动网页。
+
+    Gradio asks that address as it starts, which no proxy could reach.
+    """
+    with without_proxy():
+        _, url, _ = page.launch(**_launch_options(app), prevent_thread_lock=True, quiet=quiet)
+    return str(url)
+
+
+def _launch_options(app: AppConfig) -> dict[str, Any]:
     return {
         "server_name": app.host,
         "server_port": app.port or None,
