@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 from gpt_teacher.config import AppConfig
@@ -17,6 +18,8 @@ from scripts.page_models import open_for_page, open_twin, warm_up
 
 if TYPE_CHECKING:
     from gpt_teacher.views.quick_gradio import gr
+
+UPLOADS = Path("runs/gradio")
 
 
 def main() -> int:
@@ -30,7 +33,8 @@ def main() -> int:
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
     os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")  # a summary of all events
     os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")  # so far, made after each: for none
-    os.environ.setdefault("GRADIO_TEMP_DIR", str(Path("runs/gradio").resolve()))  # uploads
+    if takes_files(UPLOADS):  # else they go to Gradio's own folder
+        os.environ.setdefault("GRADIO_TEMP_DIR", str(UPLOADS.resolve()))
     from gpt_teacher.views.zero_gpu import prepare_zero_gpu
 
     prepare_zero_gpu()  # before torch is imported
@@ -67,6 +71,16 @@ def check_host(host: str) -> None:
                 f"machine alone) or 0.0.0.0 (the whole classroom): --set app.host=0.0.0.0"
             ]
         ) from None
+
+
+def takes_files(folder: Path) -> bool:
+    """Make a folder; tell whether it can be written. 文件夹能不能写。"""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
 
 
 def serve(page: gr.Blocks, app: AppConfig) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 from conftest import TinyRun
 from hub_faults import silent_endpoint
@@ -248,6 +249,19 @@ def test_the_page_starts_behind_a_proxy(
     launch(page, AppConfig(port=0), quiet=True)
     page.close(verbose=False)
     assert os.environ.get("no_proxy") == others, "the Hub is asked through the proxy"
+
+
+def test_a_file_is_taken_where_the_project_cannot_be_written(project: Path, tmp_path: Path) -> None:
+    """Found here: uploads were to go to a folder that could not be made."""
+    shutil.rmtree(project / "runs", ignore_errors=True)
+    (project / "runs").touch()
+    environment = client_environment("http://127.0.0.1:9", tmp_path / "home", token=None)
+    with app(project, environment, "--checkpoint", "checkpoints/last") as page:
+        root = re.search(r'"root":"([^"]+)"', page)
+        assert root is not None
+        files = {"files": ("questions.txt", "什么是密度?".encode())}
+        reply = httpx.post(f"{root[1]}/gradio_api/upload", files=files, trust_env=False)
+        assert reply.status_code == 200, reply.text
 
 
 def refused(folder: Path, setting: str) -> str:
