@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
+from gpt_teacher.commands import quoted
 from gpt_teacher.config import AppConfig
 from gpt_teacher.errors import ConfigError, DataError
 from gpt_teacher.run_log import LOG_FILE, TrainingLog, read_log
@@ -57,7 +58,8 @@ def main() -> int:
 def check_host(host: str) -> None:
     """Try the address: Gradio would try it with a hundred ports. 检查地址。Raises ConfigError."""
     if ":" in host and not host.startswith("["):
-        raise ConfigError([f"app.host is {host!r}; write it in brackets: --set app.host=[{host}]"])
+        advised = quoted(f"app.host=[{host}]")  # zsh takes brackets for a pattern
+        raise ConfigError([f"app.host is {host!r}; write it in brackets: --set {advised}"])
     try:
         family, kind, _, _, address = socket.getaddrinfo(
             host.strip("[]") or None, 0, type=socket.SOCK_STREAM

@@ -289,7 +289,7 @@ def test_a_port_that_is_taken_is_named_with_its_remedy(project: Path) -> None:
 
 
 def test_an_address_with_colons_is_to_be_in_brackets(project: Path) -> None:
-    assert "--set app.host=[::1]" in refused(project, "app.host=::1")
+    assert '--set "app.host=[::1]"' in refused(project, "app.host=::1")
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "x" * 99])
