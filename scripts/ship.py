@@ -77,7 +77,7 @@ def facts(metrics: dict, source: Path) -> dict[str, object]:
         "training time": f"{metrics['elapsed_seconds']} s",
         "machine": f"{metrics['cpu']}, {metrics['threads']} threads, {metrics['device']}",
         "torch": metrics["versions"]["torch"],
-        "peak memory": f"{(metrics['peak_memory_bytes'] or 0) / 1e6:.0f} MB",
+        "peak memory": (peak := metrics["peak_memory_bytes"]) and f"{peak / 1e6:.0f} MB",
         "seed": metrics["seed"],
         "first loss": f"{metrics['first_loss_nats']:.3f} nats",
         "tokenizer SHA-256": f"`{metrics['fingerprints']['tokenizer_sha256']}`",
@@ -89,7 +89,8 @@ def facts(metrics: dict, source: Path) -> dict[str, object]:
             lines[f"{key.replace('_', ' ')}, {precision}"] = str(Score(**exam[key]))
     lines["refused below"] = f"{metrics['refuse_below']:.3f}"
     lines["same answer, int8"] = f"{metrics['exam']['int8']['same_as_fp32']:.1%}"
-    return lines | {f"weights of `{name}/`": f"{size:,} bytes" for name, size in sizes.items()}
+    lines |= {f"weights of `{name}/`": f"{size:,} bytes" for name, size in sizes.items()}
+    return {title: value for title, value in lines.items() if value is not None}
 
 
 if __name__ == "__main__":

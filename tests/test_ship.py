@@ -52,6 +52,20 @@ def test_a_run_without_unknown_questions_is_shipped(
     assert {path.name for path in shipped.iterdir()} == {"last", "quantized", "README.md"}
 
 
+def test_what_a_system_does_not_say_is_left_out(
+    shipped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found here: of a run on Windows, the README said 0 MB."""
+    for name in ("last", "quantized"):
+        file = LAST.parent / name / "metrics.json"
+        metrics = json.loads(file.read_text(encoding="utf-8"))
+        file.write_text(json.dumps({**metrics, "peak_memory_bytes": None}), encoding="utf-8")
+    assert shipping(monkeypatch) == 0
+    readme = (shipped / "README.md").read_text(encoding="utf-8")
+    assert "peak memory" not in readme
+    assert "| seed |" in readme
+
+
 def test_the_shipped_model_does_not_take_its_own_place(
     shipped: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
