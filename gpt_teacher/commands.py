@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from pathlib import Path
@@ -11,9 +12,12 @@ from gpt_teacher.config import TrainingConfig
 
 def quoted(word: str) -> str:
     """Return a word as a shell takes it, here and on Windows. 命令行里的写法。"""
+    if os.name != "nt" and set(word) & set('"$`!\\'):  # on Windows '…' are no quotes
+        return shlex.quote(word)
     if re.fullmatch(r"[\w@%+=:,./\\-]+", word):
         return word
-    return shlex.quote(word) if set(word) & set('"$`') else f'"{word}"'
+    escaped = word.replace('"', r"\"")
+    return f'"{escaped}"'
 
 
 def resume_command(save_dir: Path, max_steps: int | None = None) -> str:

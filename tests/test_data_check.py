@@ -494,7 +494,7 @@ def test_a_name_with_a_space_is_quoted_for_any_shell() -> None:
     assert quoted("data.train_path=a b.jsonl") == '"data.train_path=a b.jsonl"'
     assert quoted("物理/train-2.jsonl") == "物理/train-2.jsonl"
     assert quoted("runs/a;b") == '"runs/a;b"'
-    for word in ('training.probe_questions=["what is RoPE","x"]', "runs/$1班", "runs/`a`"):
+    for word in ('training.probe_questions=["what is RoPE","x"]', "runs/$1班", "runs/`a`", "b!"):
         assert shlex.split(quoted(word)) == [word]
 
 
@@ -509,3 +509,13 @@ def test_a_finding_counts_all_rows_and_shows_a_few(char: Tokenizer) -> None:
     assert finding is not None
     assert "(首尾空白): 8;" in finding.sentence
     assert len(finding.examples) == data_check.MAX_EXAMPLES
+
+
+def test_on_windows_a_name_has_double_quotes_whatever_it_holds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Found here: a folder `$1班` was advised in single quotes, which are none in cmd.exe."""
+    with monkeypatch.context() as context:
+        context.setattr("os.name", "nt")
+        said = [quoted(word) for word in (r"D:\runs\$1班", "runs/`a`", 'x=["a b"]', r"D:\runs")]
+    assert said == [r'"D:\runs\$1班"', '"runs/`a`"', r'"x=[\"a b\"]"', r"D:\runs"]

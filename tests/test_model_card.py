@@ -6,6 +6,7 @@ import contextlib
 import copy
 import io
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -528,6 +529,22 @@ def test_hostile_text_stays_text() -> None:
     assert card.count("\n```") == model_card(hand_facts()).count("\n```")
     for block in code_blocks(card):
         compile(block, "card", "exec")
+
+
+@pytest.mark.parametrize(
+    ("opening", "shown"),
+    [
+        ("a cat sat", '"a cat sat"'),  # '…' are no quotes in cmd.exe
+        ('说："a $1 `b`"', None),
+        ("it's \\frac", None),
+    ],
+)
+def test_the_opening_of_a_command_is_one_word(opening: str, shown: str | None) -> None:
+    facts = hand_facts(samples=[SampleAnswer(opening, "on", 0.5, False, None, "train_log.jsonl")])
+    card = model_card(replace(facts, metrics={**facts.metrics, "is_text": True}))
+    (line,) = re.findall(r"^python -m scripts\.ask --raw .*", card, re.MULTILINE)
+    assert shlex.split(line)[4] == opening
+    assert shown is None or f" --raw {shown} --checkpoint " in line
 
 
 @pytest.mark.parametrize(

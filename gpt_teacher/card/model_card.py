@@ -8,13 +8,12 @@ A section whose facts are not there is left out.
 
 from __future__ import annotations
 
-import shlex
-
 from gpt_teacher.card import text as words
 from gpt_teacher.card.facts import CardFacts, shown_path
 from gpt_teacher.card.front_matter import exam_split, front_matter
 from gpt_teacher.card.layout import LOSS_CURVE_FILE
 from gpt_teacher.card.markdown import code, one_line, plain, table
+from gpt_teacher.commands import quoted
 from gpt_teacher.exam import FOUR_NUMBERS
 from gpt_teacher.prompt import REFUSAL_ANSWER, normalise
 from gpt_teacher.questions import QUESTIONS_SHARE
@@ -239,9 +238,9 @@ def _use(facts: CardFacts) -> str:
     comment = f"  # {one_line(stated.answer)}" if stated and greedy else ""
     values = {
         "repo": _literal(facts.repo_id),
-        "shell_repo": shlex.quote(facts.repo_id),
+        "shell_repo": quoted(facts.repo_id),
         "question": _literal(question),
-        "shell_question": shlex.quote(one_line(question)),
+        "shell_question": quoted(one_line(question)),
         "comment": comment,
         "parameters": f"{facts.parameters:,}",
     }
