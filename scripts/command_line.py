@@ -16,6 +16,7 @@ from pathlib import Path
 from gpt_teacher.commands import quoted
 from gpt_teacher.config import Config, load_config
 from gpt_teacher.errors import DataError, GPTTeacherError
+from scripts import streams
 
 DONE, USER_CAN_MEND, INTERRUPTED = 0, 2, 130
 CONFIG_FILE = Path("config.yaml")
@@ -79,9 +80,7 @@ def run(main: Callable[[], int], nothing_to_save: bool = False) -> None:
     """
     if nothing_to_save:
         signal.signal(signal.SIGINT, end_at_once)
-    for stream in (sys.stdin, sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # not when a test has replaced it
-            stream.reconfigure(encoding="utf-8", errors="replace")
+    streams.prepare()
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     try:
         code = main()
@@ -92,7 +91,9 @@ def run(main: Callable[[], int], nothing_to_save: bool = False) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         code = INTERRUPTED
-    except BrokenPipeError:  # `python -m scripts.ask … | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if not streams.reader_left(error):
+            raise
+        streams.drop_the_rest()
         code = DONE
     sys.exit(code)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import json
 import math
 import os
 import re
 import select
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -30,6 +32,7 @@ from gpt_teacher.run_log import read_log
 from gpt_teacher.sampler import answer
 from gpt_teacher.tokenizer import BOS_ID, EOS_ID, PAD_ID, UNK_ID, load_tokenizer
 from scripts.ask import answer_one
+from scripts.command_line import run
 from scripts.explanation import explanation
 
 Project = Callable[..., Path]
@@ -377,6 +380,45 @@ def test_a_reader_that_leaves_early_is_no_error(
     process = commands.start("ask", QUESTION, folder=tiny_run.project, stdout=str(pipe))
     os.close(os.open(pipe, os.O_RDONLY))  # opened as soon as the command has opened its end
     assert commands.wait(process) == Finished(0, "", "")
+
+
+@pytest.mark.parametrize("when", ["write", "flush"])
+def test_a_reader_that_leaves_early_is_no_error_on_windows(
+    when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There the pipe of `… | more` is an invalid argument; so is a bad file name."""
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    def one_line() -> int:
+        return sys.stdout.write("密度\n") and 0
+
+    def bad_name() -> int:
+        raise OSError(errno.EINVAL, "Invalid argument", "a?b")
+
+    with (tmp_path / "pipe").open("w", encoding="utf-8") as pipe, monkeypatch.context() as context:
+        context.setattr(pipe, "reconfigure", lambda **_: None)
+        context.setattr(pipe, when, fail)
+        context.setattr("sys.stdout", pipe)
+        with pytest.raises(OSError, match="Invalid argument"):
+            run(one_line)
+        context.setattr("os.name", "nt")
+        with pytest.raises(SystemExit) as ended:
+            run(one_line)
+        with pytest.raises(OSError, match=r"a\?b"):
+            run(bad_name)
+    assert ended.value.code == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a shell that closes a stream")
+def test_a_closed_stdout_is_no_error(tiny_run: TinyRun) -> None:
+    command = shlex.join([sys.executable, "-m", "scripts.ask", QUESTION]) + " >&-"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(
+        command, shell=True, cwd=tiny_run.project, env=environment, capture_output=True, check=False
+    )
+    assert (ended.returncode, b"Traceback" in ended.stderr) == (0, False), ended
 
 
 def test_the_answer_ends_before_a_stop_text(ask: Callable[..., Finished]) -> None:

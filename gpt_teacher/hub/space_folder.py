@@ -32,6 +32,7 @@ CODE = (  # the app and what it imports
     "scripts/command_line.py",
     "scripts/model_options.py",
     "scripts/page_models.py",
+    "scripts/streams.py",
     "gpt_teacher/**/*.py",
 )
 FALLBACK = "pretrained/last"  # the model that serves if the wanted one cannot be opened
