@@ -14,6 +14,7 @@ import json
 from pathlib import Path
 
 from gpt_teacher import default_checkpoint, locate
+from gpt_teacher.checkpoint import load_checkpoint
 from gpt_teacher.exam_report import comparison_lines, report_lines, report_on
 from gpt_teacher.machine import set_threads
 from gpt_teacher.stored_report import check_may_save, save_report
@@ -35,6 +36,8 @@ def main() -> int:
     if arguments.save:
         check_may_save(origins[0], arguments.set)
     folders = [origin.folder for origin in origins]
+    for folder in folders[1:]:  # what is missing is told before the first one's questions
+        load_checkpoint(folder)
     done = [report_on(f, arguments.set, arguments.most_taught or ALL, say) for f in folders]
     reports, replies = [report for report, _ in done], [next(iter(r.values())) for _, r in done]
     in_json = json.dumps(reports if arguments.compare else reports[0], ensure_ascii=False, indent=2)

@@ -428,6 +428,16 @@ def test_what_is_wrong_with_an_exam_is_said(evaluate: Callable[..., Finished], c
     assert expected in ended.stderr
 
 
+def test_a_second_model_that_is_not_there_is_told_before_the_first_is_examined(
+    evaluate: Callable[..., Finished],
+) -> None:
+    """Found here: the shipped model was asked 43,000 questions first."""
+    ended = evaluate("--compare", "checkpoints/last", "no")
+    assert (ended.code, ended.stdout) == (2, "")
+    assert "no checkpoint at no; train one with:" in ended.stderr
+    assert "questions" not in ended.stderr
+
+
 @pytest.mark.parametrize("words", [(), ("--compare", "checkpoints/last", "checkpoints/quantized")])
 def test_a_report_that_cannot_be_written_is_printed_first(
     evaluate: Callable[..., Finished], words: tuple[str, ...]
