@@ -196,6 +196,32 @@ def test_who_waits_sees_the_place_and_may_withdraw(
     expect(second.locator("#own-start")).to_be_enabled()
 
 
+def begin(page: Page) -> str:
+    """Start to train the examples; returns the run id."""
+    page.locator("#own-example").click()
+    read_until(page, "own-questions", "谁是班长?")
+    page.locator("#own-start").click()
+    page.wait_for_url("**run=*")
+    run_id = page.url.split("run=")[1]
+    read_until(page, "own-id", run_id)
+    return run_id
+
+
+def test_the_browser_remembers_its_training(
+    visit: Visit, waiting_url: str, waiting_jobs: TrainingJobs
+) -> None:
+    """The memory lay in a closed tab: it was read too late, and each visit wiped it."""
+    page = visit(waiting_url)
+    run_id = begin(page)
+    for path in ("/", "/?tab=train", "/en"):
+        page.goto(waiting_url + path)
+        page.get_by_role("tab", name=re.compile("动手训练|Train")).first.click()
+        read_until(page, "own-id", run_id)
+        read_until(page, "own-questions", "谁是班长?")
+        expect(page.locator("#own-stop")).to_be_enabled()
+        assert page.url == waiting_url + path  # who opens the page next begins where all do
+
+
 def test_a_file_is_uploaded_into_the_box(visit: Visit, waiting_url: str, tmp_path: Path) -> None:
     page = visit(waiting_url)
     good, wrong = tmp_path / "..x;$(id).CSV", tmp_path / "notes.pdf"

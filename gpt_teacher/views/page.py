@@ -26,7 +26,7 @@ from gpt_teacher.views.serving import served
 from gpt_teacher.views.settings import PLAIN
 from gpt_teacher.views.share import read_link
 from gpt_teacher.views.text import TEXTS, Language, Text
-from gpt_teacher.views.train import build_train_tab
+from gpt_teacher.views.train import build_train_tab, remembered_run
 
 # Seconds: how often files for downloads are cleared away, and how old then. The button for a run's
 # zip leads to such a copy: it stays as long as the run.
@@ -90,12 +90,13 @@ def _build_route(
     _build_frame(page, teacher, text, target, route)
     say = SAY_LANGUAGE.format(lang=HTML_LANG[language], title=text["title"])
     page.load(None, None, None, js=say, api_visibility="private")
+    remembered = remembered_run()  # what lies in a closed tab is read too late for the load events
     # In the order of a lesson. A tab `x` has its name in text["x_tab"], its address is ?tab=x.
     tabs: dict[str, Callable[[], None]] = {
         "replay": lambda: build_replay_tab(teacher, shown.log, text, page),
         "ask": lambda: build_ask_tab(teacher, shown.quantized, text, shown.sampling),
         "inside": lambda: build_inside_tab(teacher, text, shown.unsure),
-        "train": lambda: build_train_tab(text, shown.jobs, page),
+        "train": lambda: build_train_tab(text, shown.jobs, page, remembered),
         "report": lambda: build_report_tab(shown.card, text),
     }
     with gr.Tabs(selected=FIRST_TAB) as opened:

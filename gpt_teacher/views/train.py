@@ -46,7 +46,14 @@ QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 CPU: dict[str, Any] = {"concurrency_id": "cpu", "concurrency_limit": 2}
 
 
-def build_train_tab(text: Text, jobs: TrainingJobs | None, page: gr.Blocks) -> None:
+def remembered_run() -> gr.BrowserState:
+    """Build what the browser remembers: the run that it showed last. 浏览器记住的训练。"""
+    return gr.BrowserState("", storage_key="gpt-teacher-run", secret="gpt-teacher")
+
+
+def build_train_tab(
+    text: Text, jobs: TrainingJobs | None, page: gr.Blocks, remembered: gr.BrowserState
+) -> None:
     """Put the tab's components on the page; without jobs, say that it is off. 搭建界面。"""
     if jobs is None:
         gr.Markdown(text["own_off"])
@@ -73,7 +80,7 @@ def build_train_tab(text: Text, jobs: TrainingJobs | None, page: gr.Blocks) -> N
     )
     _connect_questions(questions, jobs, text)
     _connect_run(current, questions, live, jobs, text)
-    _connect_finding(current, progress.run_id, questions.box, live, jobs, text, page)
+    _connect_finding(current, progress.run_id, remembered, questions.box, live, jobs, text, page)
     _connect_asking(own, current, jobs, text)
 
 
@@ -164,6 +171,7 @@ def _connect_run(
         **CPU,
         **QUIET,
     )
+    begun.then(None, current, None, js=SHOW_IN_ADDRESS, **QUIET)
     begun.then(show, current, list(live), queue=False, **QUIET)
     live.stop.click(halt, current, list(live), api_name="stop_training", queue=False, **QUIET)
     live.timer.tick(show, current, list(live), api_name="training", queue=False, **QUIET)
@@ -172,6 +180,7 @@ def _connect_run(
 def _connect_finding(
     current: gr.Textbox,
     run_id: gr.Textbox,
+    remembered: gr.BrowserState,
     box: gr.Textbox,
     live: Live,
     jobs: TrainingJobs,
@@ -179,7 +188,6 @@ def _connect_finding(
     page: gr.Blocks,
 ) -> None:
     """Let a run be found again: by the address, the browser's memory, or its id."""
-    remembered = gr.BrowserState("", storage_key="gpt-teacher-run", secret="gpt-teacher")
 
     def find(known: str | None, request: gr.Request) -> str:
         named = (request.query_params.get("run") or "")[:MAX_ID]
@@ -193,12 +201,16 @@ def _connect_finding(
         table = None if written else jobs.questions(run_id or "")
         return (*show_run(jobs, run_id or "", text), as_text(table) if table else gr.skip())
 
+    def remember(run: str) -> tuple[Any, ...]:
+        return (run, run) if run else (gr.skip(), gr.skip())
+
     found = page.load(find, remembered, current, **QUIET)
     looked_up = run_id.submit(look_up, run_id, current, **QUIET)
     for event in (found, looked_up):
         event.then(show, [current, box], [*live, box], **QUIET)
-    current.change(None, current, None, js=SHOW_IN_ADDRESS, **QUIET)
-    current.change(lambda run: (run, run), current, [remembered, run_id], queue=False, **QUIET)
+    # Not where the page finds a run by itself: a plain address is for who sits down next.
+    looked_up.then(None, current, None, js=SHOW_IN_ADDRESS, **QUIET)
+    current.change(remember, current, [remembered, run_id], queue=False, **QUIET)
 
 
 def _connect_asking(own: OwnModel, current: gr.Textbox, jobs: TrainingJobs, text: Text) -> None:
