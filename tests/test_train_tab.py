@@ -222,6 +222,34 @@ def test_the_browser_remembers_its_training(
         assert page.url == waiting_url + path  # who opens the page next begins where all do
 
 
+def test_a_mistyped_id_changes_nothing_but_what_is_said_of_it(
+    visit: Visit, waiting_url: str, waiting_jobs: TrainingJobs
+) -> None:
+    """It took the place of the run that was going on, which could then not be stopped."""
+    page = visit(waiting_url)
+    run_id = begin(page)
+    address, memory = page.url, page.evaluate("localStorage['gpt-teacher-run']")
+    box = page.locator("#own-id")
+    for typed, said in ((f"{run_id[:-1]}x", "own_unknown_id"), ("", "own_id_info")):
+        box.locator("input").fill(typed)
+        box.locator("input").press("Enter")
+        expect(box).to_contain_text(CHINESE[said])
+        read_until(page, "own-id", typed or run_id)
+        read_until(page, "own-status", CHINESE["own_starting"])
+        assert (page.url, page.evaluate("localStorage['gpt-teacher-run']")) == (address, memory)
+    page.locator("#own-stop").click()
+    expect(page.locator("#own-start")).to_be_enabled()
+    page.goto(f"{waiting_url}/?tab=train&run={'0' * 24}")  # of a friend, and long deleted
+    read_until(page, "own-id", run_id)
+
+
+def test_an_address_of_no_run_is_said_to_be_one(visit: Visit, waiting_url: str) -> None:
+    page = visit(waiting_url)
+    page.goto(f"{waiting_url}/?tab=train&run=nobody")
+    expect(page.locator("#own-id")).to_contain_text(CHINESE["own_unknown_id"])
+    read_until(page, "own-id", "nobody")
+
+
 def test_a_file_is_uploaded_into_the_box(visit: Visit, waiting_url: str, tmp_path: Path) -> None:
     page = visit(waiting_url)
     good, wrong = tmp_path / "..x;$(id).CSV", tmp_path / "notes.pdf"

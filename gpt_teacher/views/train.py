@@ -189,23 +189,32 @@ def _connect_finding(
 ) -> None:
     """Let a run be found again: by the address, the browser's memory, or its id."""
 
-    def find(known: str | None, request: gr.Request) -> str:
-        named = (request.query_params.get("run") or "")[:MAX_ID]
-        known = known if isinstance(known, str) else ""
-        return next((run for run in (named, known) if jobs.state(run)), named)
+    def known(run: str) -> tuple[str, object]:
+        return run, gr.Textbox(run, info=text["own_id_info"])
 
-    def look_up(typed: str) -> str:
-        return (typed or "").strip().lower()[:MAX_ID]
+    def unknown(typed: str) -> tuple[object, object]:
+        return gr.skip(), gr.Textbox(typed, info=text["own_unknown_id"])
+
+    def find(memory: str | None, request: gr.Request) -> tuple[object, object]:
+        named = (request.query_params.get("run") or "")[:MAX_ID]
+        for run in (named, memory):
+            if isinstance(run, str) and jobs.state(run):
+                return known(run)
+        return unknown(named) if named else (gr.skip(), gr.skip())
+
+    def look_up(typed: str, before: str) -> tuple[object, object]:
+        typed = (typed or "").strip().lower()[:MAX_ID]
+        return unknown(typed) if typed and not jobs.state(typed) else known(typed or before)
 
     def show(run_id: str, written: str) -> tuple[Any, ...]:
         table = None if written else jobs.questions(run_id or "")
         return (*show_run(jobs, run_id or "", text), as_text(table) if table else gr.skip())
 
     def remember(run: str) -> tuple[Any, ...]:
-        return (run, run) if run else (gr.skip(), gr.skip())
+        return known(run) if run else (gr.skip(), gr.skip())
 
-    found = page.load(find, remembered, current, **QUIET)
-    looked_up = run_id.submit(look_up, run_id, current, **QUIET)
+    found = page.load(find, remembered, [current, run_id], **QUIET)
+    looked_up = run_id.submit(look_up, [run_id, current], [current, run_id], **QUIET)
     for event in (found, looked_up):
         event.then(show, [current, box], [*live, box], **QUIET)
     # Not where the page finds a run by itself: a plain address is for who sits down next.
