@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import threading
 import urllib.error
 import urllib.request
 import zipfile
@@ -23,7 +24,7 @@ from gpt_teacher import SHIPPED, Pretrained, from_pretrained
 from gpt_teacher.config import Config
 from gpt_teacher.training_jobs import Limits, TrainingJobs
 from gpt_teacher.views.page import build_page
-from gpt_teacher.views.text import CHINESE
+from gpt_teacher.views.text import CHINESE, Text
 
 # ---------------------------------------------------------------- pages and callers
 
@@ -248,6 +249,62 @@ def test_an_address_of_no_run_is_said_to_be_one(visit: Visit, waiting_url: str) 
     page.goto(f"{waiting_url}/?tab=train&run=nobody")
     expect(page.locator("#own-id")).to_contain_text(CHINESE["own_unknown_id"])
     read_until(page, "own-id", "nobody")
+
+
+def test_what_one_model_has_said_does_not_stand_under_the_next(
+    visit: Visit,
+    waiting_url: str,
+    waiting_jobs: TrainingJobs,
+    teacher: Pretrained,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The answers of one model stood under another, and were taken for its own."""
+    late, is_asked, may_answer = "迟到的回答", threading.Event(), threading.Event()
+
+    def ask(teacher: Pretrained, question: str, text: Text) -> tuple[str, str]:
+        if question != late:
+            return f"{question}的回答", CHINESE["own_refused_taught"]
+        is_asked.set()
+        may_answer.wait(60)
+        return late, late
+
+    def finished(run_id: str) -> str:
+        (waiting_jobs.folder / run_id / "go").touch()
+        end_of(waiting_jobs, run_id)
+        (waiting_jobs.folder / run_id / "model.zip").touch()
+        return run_id
+
+    def look_up(run_id: str) -> None:
+        page.locator("#own-id input").fill(run_id.upper())
+        page.locator("#own-id input").press("Enter")
+        read_until(page, "own-id", run_id)
+
+    monkeypatch.setattr(waiting_jobs, "model", lambda run_id: teacher)
+    monkeypatch.setattr("gpt_teacher.views.train.train_lines.ask", ask)
+    first, second = (finished(call(waiting_url, "train", WRITTEN, 1, "")[0]) for _ in range(2))
+    page = visit(waiting_url)
+    look_up(first)
+    page.locator("#own-question textarea").fill("甲")
+    page.locator("#own-ask").click()
+    read_until(page, "own-answer", "甲的回答")
+    page.get_by_role("button", name=CHINESE["own_push"]).click()
+    page.locator("#own-push").click()
+    read_until(page, "own-push-status", CHINESE["own_push_name_first"])
+    look_up(first)  # the same one
+    read_until(page, "own-answer", "甲的回答")
+    look_up(second)
+    said = ["own-question", "own-answer", "own-sure", "own-push-status"]
+    for part in said:
+        expect(page.locator(f"#{part} textarea").first).to_have_value("")
+    page.locator("#own-question textarea").fill(late)
+    page.locator("#own-ask").click()
+    assert is_asked.wait(60)
+    look_up(first)
+    expect(page.locator("#own-question textarea")).to_have_value("")
+    may_answer.set()
+    page.locator("#own-check").click()  # what comes late has come when this has
+    read_until(page, "own-verdict", "可以训练：20 题")
+    assert [shown(page, part) for part in said] == [""] * len(said)
 
 
 def test_a_file_is_uploaded_into_the_box(visit: Visit, waiting_url: str, tmp_path: Path) -> None:

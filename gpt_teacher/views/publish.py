@@ -58,8 +58,8 @@ def publish_own(files: RunFiles, name: str, private: bool, token: str | None, te
     return text[what].format(address=published.address, commit=published.commit[:7])
 
 
-def build_publish(run_id: gr.Textbox, jobs: TrainingJobs, text: Text) -> None:
-    """Put the components on the page. 搭建界面。"""
+def build_publish(run_id: gr.Textbox, jobs: TrainingJobs, text: Text) -> gr.Textbox:
+    """Put the components on the page; return the one that says what came of it. 搭建界面。"""
     place = "space" if is_space() else "machine"
     gr.Markdown(text[f"own_push_intro_{place}"])
     if can_log_in():
@@ -109,3 +109,4 @@ def build_publish(run_id: gr.Textbox, jobs: TrainingJobs, text: Text) -> None:
         show_progress_on=outcome,
         **quiet,
     )
+    return outcome

@@ -42,6 +42,7 @@ SHOW_IN_ADDRESS = """(run) => {
     } else address.searchParams.delete('run');
     window.history.replaceState(null, '', address);
 }"""
+EMPTY = "() => ['', '', '', '']"
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 CPU: dict[str, Any] = {"concurrency_id": "cpu", "concurrency_limit": 2}
 
@@ -231,7 +232,7 @@ def _connect_asking(own: OwnModel, current: gr.Textbox, jobs: TrainingJobs, text
             return "", text["own_no_model"]
         return train_lines.ask(teacher, question, text)
 
-    gr.on(
+    asked = gr.on(
         [own.ask.click, own.question.submit],
         respond,
         [own.question, current],
@@ -242,3 +243,6 @@ def _connect_asking(own: OwnModel, current: gr.Textbox, jobs: TrainingJobs, text
         show_progress="minimal",
         **CPU,
     )
+    # What one model has said does not stand under the next one, nor comes there late.
+    said = [own.question, own.answer, own.sure, own.published]
+    current.change(None, None, said, js=EMPTY, cancels=[asked], **QUIET)

@@ -42,6 +42,7 @@ class OwnModel(NamedTuple):
     answer: gr.Textbox
     sure: gr.Textbox
     download: gr.DownloadButton
+    published: gr.Textbox
 
 
 class Progress(NamedTuple):
@@ -120,8 +121,8 @@ def build_own_model(text: Text, jobs: TrainingJobs, current: gr.Textbox) -> OwnM
         download = gr.DownloadButton(text["own_download"], elem_id="own-download")
         gr.Markdown(text["own_unpack"])
         with gr.Accordion(text["own_push"], open=False):
-            build_publish(current, jobs, text)
-    return OwnModel(column, result, question, ask, answer, sure, download)
+            published = build_publish(current, jobs, text)
+    return OwnModel(column, result, question, ask, answer, sure, download, published)
 
 
 def build_progress(text: Text) -> Progress:
