@@ -156,7 +156,7 @@ def build_ask_tab(
         outputs,
         api_name="ask",
         concurrency_limit=MAX_ROWS,
-        trigger_mode="once",
+        trigger_mode="always_last",
         show_progress="minimal",
     )
     halt.click(None, None, None, cancels=[running], api_visibility="private")

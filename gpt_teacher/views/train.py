@@ -239,7 +239,7 @@ def _connect_asking(own: OwnModel, current: gr.Textbox, jobs: TrainingJobs, text
         [own.answer, own.sure],
         api_name="ask_own",
         api_visibility="private",
-        trigger_mode="once",
+        trigger_mode="always_last",
         show_progress="minimal",
         **CPU,
     )
