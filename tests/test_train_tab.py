@@ -24,7 +24,7 @@ from gpt_teacher import SHIPPED, Pretrained, from_pretrained
 from gpt_teacher.config import Config
 from gpt_teacher.training_jobs import Limits, TrainingJobs
 from gpt_teacher.views.page import build_page
-from gpt_teacher.views.text import CHINESE, Text
+from gpt_teacher.views.text import CHINESE, EXAMPLE_PAIRS, Text
 
 # ---------------------------------------------------------------- pages and callers
 
@@ -338,6 +338,19 @@ def test_a_question_to_ones_own_model_waits_for_its_turn(
     ask_own(page, "乙")
     may_answer.set()
     read_until(page, "own-answer", "乙的回答")
+
+
+def test_the_example_takes_no_questions_away(visit: Visit, waiting_url: str) -> None:
+    """It took the place of twenty typed questions, and Ctrl+Z did not bring them back."""
+    page = visit(waiting_url)
+    page.locator("#own-questions textarea").fill("谁是班长?,小明")
+    page.locator("#own-example").click()
+    read_until(page, "own-verdict", CHINESE["own_example_no_room"])
+    assert shown(page, "own-questions") == "谁是班长?,小明"
+    page.locator("#own-questions textarea").fill(" ")
+    page.locator("#own-example").click()
+    read_until(page, "own-questions", EXAMPLE_PAIRS)
+    expect(page.locator("#own-verdict textarea")).to_have_value("")
 
 
 def test_a_file_is_uploaded_into_the_box(visit: Visit, waiting_url: str, tmp_path: Path) -> None:

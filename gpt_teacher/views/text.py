@@ -279,6 +279,7 @@ CHINESE: Text = {
     "own_start": "开始训练",
     "own_stop": "停止训练",
     "own_verdict": "检查结果",
+    "own_example_no_room": "框里已有题目，没有换成例题。想看例题，请先把题目清空（可先复制下来）。",
     "own_empty": "请先写几道题，或者上传文件。",
     "own_good": "可以训练：{questions} 题，{answers} 种答案。",
     "own_bad": "还不能训练，请先改好下面的问题：",
@@ -645,6 +646,8 @@ ENGLISH: Text = {
     "own_start": "Start",
     "own_stop": "Stop",
     "own_verdict": "What was found",
+    "own_example_no_room": "Your questions are still there: the example comes into an empty box. "
+    "To see it, empty the box first (and keep a copy).",
     "own_empty": "Write some questions first, or upload a file.",
     "own_good": "They can be trained on: {questions} questions, {answers} answers.",
     "own_bad": "They cannot be trained on yet; please mend this first:",

@@ -98,6 +98,13 @@ def read_box(
     return own, train_lines.verdict(own, text)
 
 
+def put_examples(written: str | None, text: Text) -> tuple[Any, str]:
+    """Return the examples for an empty box, and what is said of it else. 填入例题。"""
+    if written and written.strip() not in ("", EXAMPLE_PAIRS.strip()):
+        return gr.skip(), text["own_example_no_room"]
+    return EXAMPLE_PAIRS, ""
+
+
 def read_upload(jobs: TrainingJobs, path: str | None, text: Text) -> tuple[Any, str]:
     """Return the questions of a file as a text to edit, and the verdict. 读取上传的文件。"""
     if path is None:
@@ -114,7 +121,9 @@ def read_upload(jobs: TrainingJobs, path: str | None, text: Text) -> tuple[Any, 
 def _connect_questions(questions: Questions, jobs: TrainingJobs, text: Text) -> None:
     """Let the questions be filled in and checked."""
     box, verdict = questions.box, questions.verdict
-    questions.example.click(lambda: EXAMPLE_PAIRS, None, box, queue=False, **QUIET)
+    questions.example.click(
+        lambda written: put_examples(written, text), box, [box, verdict], queue=False, **QUIET
+    )
     questions.check.click(
         lambda written: read_box(jobs, written, text)[1],
         box,
