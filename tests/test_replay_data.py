@@ -14,6 +14,7 @@ import pytest
 
 from gpt_teacher import SHIPPED, Pretrained, from_pretrained
 from gpt_teacher.errors import DataError
+from gpt_teacher.prompt import is_refusal
 from gpt_teacher.run_log import LOG_FILE, Evaluation, Sample, Step, TrainingLog, read_log
 from gpt_teacher.text_files import read_rows
 from gpt_teacher.views.phases import caption, moment
@@ -28,7 +29,7 @@ from gpt_teacher.views.right_answers import (
     references,
     story,
 )
-from gpt_teacher.views.text import CHINESE
+from gpt_teacher.views.text import CHINESE, ENGLISH
 from gpt_teacher.views.upload import passing_upload
 
 DENSITY, LIGHT, LOTTERY = "什么是密度?", "光有多快?", "明天的彩票号码?"
@@ -166,6 +167,19 @@ def test_the_caption_gives_the_figures_that_it_rests_on() -> None:
         + CHINESE["n_right"].format(right=1, known=2)
         + CHINESE["n_refused"].format(refused=1, all=2)
     )
+
+
+def test_a_probe_question_in_other_words_is_not_said_to_have_been_taught() -> None:
+    """One of the shipped model's four is: its topic was taught, in other words."""
+    model = from_pretrained(SHIPPED / "last")
+    train = model.data_file("train")
+    assert train is not None
+    taught = {row.prompt for row in read_rows(train)}
+    right = references(read_log(SHIPPED / "last" / LOG_FILE), answer_book(model))
+    known = {q for q, reference in right.items() if not is_refusal(reference.answer)}
+    assert 0 < len(known - taught) < len(known)
+    assert CHINESE["n_right"].startswith("{known} 道抽查题的知识点教过")
+    assert "taught topics" in ENGLISH["n_right"]
 
 
 def test_a_sure_model_is_not_said_to_hesitate_among_one_token() -> None:
