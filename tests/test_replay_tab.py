@@ -193,6 +193,38 @@ def test_ones_own_log_is_laid_over_this_one_and_nothing_of_it_is_kept(
     assert kept == []
 
 
+def test_the_question_that_is_looked_at_stays_when_another_run_is_shown(
+    browser: Browser, url: str, film: Film, other_log: Path
+) -> None:
+    """Each look at the other run, or at both, went back to the first question."""
+    number = next(i for i in range(len(film["questions"])) if i != film["favourite"])
+    question = film["questions"][number]
+    events = [json.loads(line) for line in other_log.read_text(encoding="utf-8").splitlines()]
+    for event in events:
+        if event["event"] == "eval":
+            for asked in (question, "x" * 400 + "a", "x" * 400 + "b"):  # shown as one text
+                event["samples"].append({"question": asked, "answer": "密", "first_tokens": []})
+    other_log.write_text("\n".join(map(json.dumps, events)), encoding="utf-8")
+    with opened(browser, url, "/?tab=replay") as page:
+        wait_for_film(page)
+        slider, chosen = page.locator(STEP), page.get_by_label(question, exact=True)
+        chosen.check()
+        expect(box(page, "story")).to_have_value(film["stories"][number])
+        page.locator("#own-log button").first.click()
+        page.locator("#upload-log").wait_for()
+        page.locator("input[type=file]").set_input_files(other_log)
+        expect(box(page, "answers")).to_have_value(re.compile("onerror"))
+        expect(page.locator("#replay-question label")).to_have_count(4)
+        expect(chosen).to_be_checked()
+        page.locator("#replay-overlay input").uncheck()
+        expect(slider).to_have_attribute("max", "200")
+        expect(chosen).to_be_checked()
+        page.get_by_label(CHINESE["this_run"], exact=True).check()
+        expect(slider).to_have_attribute("max", str(N_STEPS))
+        expect(chosen).to_be_checked()
+        expect(box(page, "story")).to_have_value(film["stories"][number])
+
+
 @pytest.mark.parametrize("kept", ["steps", "evaluations"])
 def test_the_tab_is_built_for_a_log_of_steps_or_of_evaluations_alone(
     log: TrainingLog, kept: str

@@ -206,8 +206,8 @@ def _question(film: Film, text: Text) -> tuple[gr.Radio, gr.Textbox, gr.Label]:
     """Build the choice of a probe question and what is shown of it. 抽查题。"""
     with gr.Column(min_width=300):
         question = gr.Radio(
-            [(name, number) for number, name in enumerate(film["questions"])],
-            value=film["favourite"],
+            film["questions"],
+            value=next(iter(film["questions"][film["favourite"] :]), None),
             label=text["probe_question"],
             elem_id="replay-question",
         )

@@ -2,7 +2,7 @@
 
 Each script gets the same inputs: step (the slider, which alone says where the film is), mine and
 yours (two films of replay_data, the second perhaps null), run (0 or 1: whose answers are read),
-overlay (whether the other run's curves are drawn, too), question (a number) and speed.
+overlay (whether the other run's curves are drawn, too), question (its text) and speed.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ _BEGIN = """(step, mine, yours, run, overlay, question, speed) => {
     const drawn = other ? [mine, yours] : [film];
     const max = Math.max(...drawn.map((f) => f.max)), top = Math.max(...drawn.map((f) => f.top));
     step = Number(step);
+    const chosen = film.questions.indexOf(question);
     const last = (rows) => rows.filter((row) => (row.step ?? row[0]) <= step).at(-1);
     const chart = (until) => ({
         columns: ['step', 'loss', 'series'], mark: 'line',
@@ -35,7 +36,7 @@ SHOW = (
     const at = last(film.frames) ?? film.frames[0];
     const [, loss, rate, tokens, seconds] = last(film.steps) ?? [];
     const number = (value, digits) => value === undefined ? '–' : value.toFixed(digits);
-    const guesses = at?.tokens[question] ?? [];
+    const guesses = at?.tokens[chosen] ?? [];
     return [
         chart(step), number(loss, 3), number(last(film.val)?.[1], 3),
         rate === undefined ? '–' : rate.toExponential(1),
@@ -43,19 +44,21 @@ SHOW = (
         at?.caption ?? '', at?.answers ?? '',
         {label: guesses[0]?.[0] ?? '',
          confidences: guesses.map(([label, confidence]) => ({label, confidence}))},
-        film.stories[question] ?? '',
+        film.stories[chosen] ?? '',
     ];
 }"""
 )
 
-# Another run, or one more: the slider's end, the questions to choose from, the chart's frame. A
-# chart draws no curve that it did not have when it was made; other colours make it anew.
+# Another run, or one more: the slider's end, the questions to choose from (the chosen one stays, if
+# it is among them), the chart's frame. A chart draws no curve that it did not have when it was
+# made; other colours make it anew.
 ARRANGE = (
     _BEGIN
     + """
     return [
         update({maximum: max, value: Math.min(step, max)}),
-        update({choices: film.questions.map((q, i) => [q, i]), value: film.favourite}),
+        update({choices: film.questions.map((q) => [q, q]),
+            value: film.questions[chosen < 0 ? film.favourite : chosen] ?? null}),
         update({value: chart(max), x_lim: [0, max], y_lim: [0, top], color_map: Object.fromEntries(
             drawn.flatMap((f) => f.names.map((name, i) => [name, f.colours[i]])))}),
     ];
@@ -72,4 +75,4 @@ TICK = (
 
 PLAY = _BEGIN + "    return [step >= max ? 0 : step, update({active: true})];\n}"
 PAUSE = "() => ({__type__: 'update', active: false})"
-JUMP = _BEGIN + "    return [film.first_right[question] ?? step, update({active: false})];\n}"
+JUMP = _BEGIN + "    return [film.first_right[chosen] ?? step, update({active: false})];\n}"
