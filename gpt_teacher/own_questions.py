@@ -54,6 +54,12 @@ def form_of_text(text: str) -> str:
     return ".txt" if "\t" in first else ".csv"
 
 
+def check_bytes(n_bytes: int) -> None:
+    """Raise DataError for more bytes than a page's visitor may bring. 字节数。"""
+    if n_bytes > MAX_BYTES:
+        raise DataError(f"{n_bytes:,} bytes are too many; bring {MAX_BYTES:,} at most (太大)")
+
+
 def _read_copy(content: bytes, suffix: str, folder: Path) -> Table:
     """Read the questions from a copy, which is gone afterwards. 从临时副本读取。"""
     folder.mkdir(parents=True, exist_ok=True)
@@ -73,8 +79,7 @@ def read_own(
 
     Raises DataError with all problems found, each with its line.
     """
-    if len(content) > MAX_BYTES:
-        raise DataError(f"{len(content):,} bytes are too many; bring {MAX_BYTES:,} at most (太大)")
+    check_bytes(len(content))
     try:
         table = _read_copy(content, suffix, folder)
     except OSError as error:

@@ -367,6 +367,12 @@ def test_a_file_is_uploaded_into_the_box(visit: Visit, waiting_url: str, tmp_pat
         page.locator("#own-upload").click()
     chooser.value.set_files(wrong)
     read_until(page, "own-verdict", "不认识这种文件")
+    large = tmp_path / "large.csv"
+    large.write_bytes(b"a?,b\n" * 250_000)
+    with page.expect_file_chooser() as chooser:
+        page.locator("#own-upload").click()
+    chooser.value.set_files(large)
+    read_until(page, "own-verdict", "太大：1,250,000 字节，最多 1,000,000 字节")
 
 
 def test_a_model_can_be_downloaded_as_long_as_its_run_is_kept(teacher: Pretrained) -> None:

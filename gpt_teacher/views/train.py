@@ -11,9 +11,9 @@ from typing import Any
 
 from gpt_teacher.errors import DataError
 from gpt_teacher.own_questions import (
-    MAX_BYTES,
     OwnQuestions,
     as_text,
+    check_bytes,
     form_of_name,
     form_of_text,
 )
@@ -111,8 +111,8 @@ def read_upload(jobs: TrainingJobs, path: str | None, text: Text) -> tuple[Any, 
         return gr.skip(), text["own_empty"]
     try:
         suffix = form_of_name(path)
-        with Path(path).open("rb") as file:
-            own = jobs.read(file.read(MAX_BYTES + 1), suffix)
+        check_bytes(Path(path).stat().st_size)
+        own = jobs.read(Path(path).read_bytes(), suffix)
     except DataError as error:
         return gr.skip(), train_lines.unreadable(error, text)
     return as_text(own.table), train_lines.verdict(own, text)
