@@ -109,13 +109,13 @@ def describe(table: Table, counts: Counts) -> list[str]:
     return lines
 
 
-def show_characters(counted: list[tuple[str, int]]) -> str:
-    """Return the first few characters with their counts. 列出几个字。"""
+def show_characters(counted: list[tuple[str, int]], and_more: str = " and {n} more") -> str:
+    """Return the first few characters with their counts, and how many more. 列出几个字。"""
     shown = " ".join(
         f"{c if c.isprintable() else f'U+{ord(c):04X}'}×{n}" for c, n in counted[:MAX_SHOWN]
     )
     more = len(counted) - MAX_SHOWN
-    return shown + (f" and {more} more" if more > 0 else "")
+    return shown + (and_more.format(n=more) if more > 0 else "")
 
 
 def _spelled(counts: Counts) -> str:

@@ -39,6 +39,7 @@ CASES: list[tuple[str | bytes, str, str]] = [
     ("".join(f"{n}?,{n}\n" for n in range(MAX_ROWS + 1)), ".csv", "题目太多：501 题，最多 500 题"),
     (f"{GOOD}a?,{'b' * (MAX_CHARACTERS + 1)}", ".csv", "第 2 行：有一格长达 1,001 个字"),
     (b"PK\x03\x04", ".csv", "这是工作簿或文档"),
+    ("魑魅魍魉饕餮鳜鳢鳣鳤鸑鷟?,鬼", ".csv", "×1，还有 3 个字"),
     ("a?,b", ".xlsx", "这是工作簿或文档"),
     ("\n\n", ".csv", "没有题目"),
     ("问题,答案\n", ".csv", "只有表头"),

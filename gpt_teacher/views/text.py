@@ -284,6 +284,7 @@ CHINESE: Text = {
     "own_good": "可以训练：{questions} 题，{answers} 种答案。",
     "own_bad": "还不能训练，请先改好下面的问题：",
     "own_rare": "【提醒】有些字不在词表里，要按字节拼写，学得慢一点：{characters}",
+    "own_rare_more": "，还有 {n} 个字",
     "own_problem": "【必须改】{sentence}",
     "own_warning": "【提醒】{sentence}",
     "own_id": "训练编号",
@@ -653,6 +654,7 @@ ENGLISH: Text = {
     "own_bad": "They cannot be trained on yet; please mend this first:",
     "own_rare": "[note] Some characters are not in the vocabulary; spelled in bytes, they are"
     " learnt more slowly: {characters}",
+    "own_rare_more": " and {n} more",
     "own_problem": "[to be mended] {sentence}",
     "own_warning": "[note] {sentence}",
     "own_id": "Run id",

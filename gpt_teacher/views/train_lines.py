@@ -29,7 +29,8 @@ def verdict(own: OwnQuestions, text: Text) -> str:
         lines.append(text[f"own_{finding.severity}"].format(sentence=sentence))
         lines += [f"  {spoken(example, text)}" for example in finding.examples]
     if counts.spelled_share > MOST_SPELLED:
-        lines.append(text["own_rare"].format(characters=show_characters(counts.spelled)))
+        rare = show_characters(counts.spelled, text["own_rare_more"])
+        lines.append(text["own_rare"].format(characters=rare))
     return "\n".join(lines)
 
 
