@@ -289,3 +289,24 @@ def test_an_example_fills_the_box_and_a_link_brings_it_back(
         page.get_by_role("button", name=CHINESE["settings"]).click()
         expect(page.locator("#temperature input[type=number]")).to_have_value("0")
         expect(page.locator("#seed input")).to_have_value("42")
+
+
+def test_a_link_goes_when_what_it_leads_to_changes_and_has_the_seed_that_is_used(
+    browser: Browser, url: str
+) -> None:
+    """It stayed, and led to the question before; a seed of 1.5 was 2 for the answer alone."""
+    link = "#link textarea, #link input"
+    with opened(browser, url, "/?tab=ask&t=0.8&seed=12") as page:
+        expect(page.locator("#seed input")).to_have_value("12")
+        for box, value, ending in (
+            ("#question textarea", "甲", "&t=0.8&seed=12"),
+            ("#temperature input[type=number]", "0.5", "&t=0.5&seed=12"),
+            ("#seed input", "1.5", "&t=0.5&seed=2"),
+            ("#seed input", "2.5", "&t=0.5&seed=2"),
+            ("#seed input", "2.6", "&t=0.5&seed=3"),
+        ):
+            page.locator(box).fill(value)
+            page.locator(box).press("Tab")
+            expect(page.locator(link)).to_have_count(0)
+            page.locator("#share").click()
+            expect(page.locator(link).first).to_have_value(re.compile(f"{ending}$"))

@@ -18,7 +18,13 @@ from gpt_teacher.views.coloured import COLOURS, band_names, coloured, pieces
 from gpt_teacher.views.examples import example_questions
 from gpt_teacher.views.quick_gradio import gr
 from gpt_teacher.views.settings import Controls, sampling_controls, sampling_settings
-from gpt_teacher.views.share import MAX_CHARACTERS, make_link_script, read_link, this_space
+from gpt_teacher.views.share import (
+    HIDE_LINK,
+    MAX_CHARACTERS,
+    make_link_script,
+    read_link,
+    this_space,
+)
 from gpt_teacher.views.text import Text
 
 SHOWN_EVERY_SECONDS = 0.08  # the eye wants no more; each update costs as much as some tokens
@@ -264,6 +270,8 @@ def _share(box: gr.Textbox, controls: Controls, accordion: gr.Accordion, text: T
     )
     shared = [box, controls.temperature, controls.seed]
     share.click(None, shared, link, js=make_link_script(this_space()), api_visibility="private")
+    changed = [component.change for component in shared]  # the link would lead to what was there
+    gr.on(changed, None, None, link, js=HIDE_LINK, api_visibility="private", show_progress="hidden")
 
     def fill(request: gr.Request) -> tuple[object, ...]:
         _, *values = read_link(dict(request.query_params))

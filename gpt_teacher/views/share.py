@@ -13,14 +13,17 @@ from gpt_teacher.views.settings import LIMITS
 MAX_CHARACTERS = 400  # of a question; the box's own limit is not enforced by the server
 _SPACE = re.compile(r"[\w.-]+/[\w.-]+")
 
-# The link is made in the browser: only it knows by which address the page was opened.
+# The link is made in the browser: only it knows by which address the page was opened. A seed that
+# is no whole number is rounded as Python does it for the answer: halves to the even one.
 MAKE_LINK = """(question, temperature, seed) => {
     const page = SPACE || location.origin + location.pathname;
-    const shared = new URLSearchParams({tab: 'ask', q: question, t: temperature, seed: seed});
+    const whole = Math.abs(seed % 1) === 0.5 ? 2 * Math.round(seed / 2) : Math.round(seed);
+    const shared = new URLSearchParams({tab: 'ask', q: question, t: temperature, seed: whole});
     const link = `${page}?${shared}`;
     if (navigator.clipboard) navigator.clipboard.writeText(link).catch(() => {});
     return {__type__: 'update', value: link, visible: true};
 }"""
+HIDE_LINK = "() => ({__type__: 'update', visible: false})"
 
 
 class Shared(NamedTuple):
