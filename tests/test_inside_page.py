@@ -349,3 +349,13 @@ def test_the_calculator_follows_each_change(page: Page) -> None:
     page.get_by_role("button", name="本模型", exact=True).click()
     expect(table).to_contain_text("3,368,192")
     expect(table).not_to_contain_text("T·d")
+
+
+def test_half_a_layer_is_refused_and_not_rounded(page: Page) -> None:
+    """2.5 layers showed the table of 2: Gradio rounded them before they were checked."""
+    open_view(page, "size_title")
+    layers, table = page.locator("#size-n-layer input"), page.locator("#size-table")
+    layers.fill("2.5")
+    expect(table).to_contain_text(CHINESE["size_bad"].split("：")[0])
+    layers.fill("2")
+    expect(table).to_contain_text("2 × (12 × 256² + 11 × 256)")

@@ -100,9 +100,7 @@ def build_size_view(teacher: Pretrained, text: Text) -> None:
     with gr.Row():
         keys = ("size_n_layer", "size_n_embd", "size_vocabulary", "size_seq_len")
         sizes: list[gr.components.Component] = [
-            gr.Number(
-                value, label=text[key], precision=0, min_width=150, elem_id=key.replace("_", "-")
-            )
+            gr.Number(value, label=text[key], min_width=150, elem_id=key.replace("_", "-"))
             for key, value in zip(keys, served[:4], strict=True)
         ]
     sizes.append(gr.Checkbox(served[4], label=text["size_learned"], info=text["size_learned_info"]))
