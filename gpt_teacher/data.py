@@ -34,6 +34,7 @@ TAUGHT_SIMILARITY = 0.5  # an unknown question so similar to a taught one is lef
 T = TypeVar("T")
 N_PROBES = 5
 PROBE_PROMPT_TOKENS = 8  # of plain text, to be continued
+LOOKED_AT = 256  # tokens, for the first letter
 
 
 @dataclass(frozen=True)
@@ -180,10 +181,14 @@ def _opening(ids: Tensor, tokenizer: Tokenizer) -> str:
 
     Blank space around it would be lost in a table or a command, and another text be continued.
     """
-    seen = (i for i in range(len(ids)) if tokenizer.decode([int(ids[i])]).strip())
+    seen = (i for i in range(len(ids[:LOOKED_AT])) if _has_letter(tokenizer.decode([int(ids[i])])))
     first = next(seen, 0)
     start = tokenizer.decode(ids[first : first + PROBE_PROMPT_TOKENS].tolist())
     return "".join(start.strip("\ufffd").strip().splitlines()[:1]).strip()
+
+
+def _has_letter(text: str) -> bool:
+    return any(map(str.isalnum, text))
 
 
 def spread(items: list[T], most: int) -> list[T]:

@@ -67,7 +67,7 @@ def take_exam(model: GPT, tokenizer: Tokenizer, rows: list[Row]) -> list[Reply]:
         given = [None] * len(rows) if rounds else expected_answers(model, tokenizer, rows)
         prompts = [row.prompt for row, one in zip(rows, given, strict=True) if one is None]
         others = iter(answers(model, tokenizer, prompts, settings))
-        whole = [one or next(others) for one in given]
+        whole = [next(others) if one is None else one for one in given]  # one may be empty
     return [Reply(row, one.text, one.min_probability) for row, one in zip(rows, whole, strict=True)]
 
 

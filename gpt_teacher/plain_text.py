@@ -21,7 +21,7 @@ from gpt_teacher.loss import Batch
 from gpt_teacher.text_files import file_sha256, read_texts
 from gpt_teacher.tokenizer import EOS_ID, Tokenizer
 
-ENCODING = "2"  # another one whenever the ids of a file become others
+ENCODING = "3"  # another one whenever the ids of a file become others
 STEM = 20  # characters of a file's name that its cache shows; a system may allow 255 bytes in all
 ENCODED_TOGETHER = 1 << 20  # characters encoded in one call, cut at a line end
 

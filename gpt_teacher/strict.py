@@ -6,6 +6,7 @@ Every unknown key, wrong type and impossible value is found, not only the first.
 from __future__ import annotations
 
 import difflib
+import os
 import types
 from contextlib import suppress
 from dataclasses import fields
@@ -108,6 +109,7 @@ def convert(value: Any, hint: Any) -> Any:
             raise ValueError("true or false")
         return value
     if hint is str:
+        value = os.fspath(value) if isinstance(value, os.PathLike) else value
         if not isinstance(value, (str, int, float)) or isinstance(value, bool):
             raise ValueError("text")
         return _sound(str(value))

@@ -25,8 +25,9 @@ ARCHIVES = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # .xlsx, .docx and .zip; .xls a
 ENDS = frozenset("\n\t,;")  # without one of these there is no table
 USUAL_SHARE = 0.9  # of the characters of a Chinese or English text
 # In UTF-8 什么, written in GBK, is ʲô: no Chinese, but letters that no Western, Greek or Russian
-# text has.
-STRANGE = re.compile(r"[\0-\u07ff]*[\u0180-\u0390\u03ca-\u03ff\u0460-\u07ff][\0-\u07ff]*")
+# text has, but for phonetics, among Latin letters.
+STRANGE = re.compile("(?<![A-Za-z/])[\u0180-\u0390\u03ca-\u03ff\u0460-\u07ff](?![A-Za-z/])")
+LAST_OF_TWO_BYTES = "\u07ff"  # Chinese takes three in UTF-8
 LAST_COMMON = 0xD7  # first byte, in GB 2312, of the last of its 3,755 common characters
 COMMON_SHARE = 0.8  # beyond ASCII in Chinese; in broken UTF-8 read as GBK there are fewer
 MOST_NULS = 0.25  # of the bytes of a UTF-8 file: one of UTF-16 in ASCII has half
@@ -68,7 +69,7 @@ def decode(data: bytes) -> tuple[str, str]:
                 raise ValueError(f"this file is {name}, but cut off or damaged; save it anew")
             return text, name
     text = _try(data, "utf-8")
-    like_gbk = bool(text and STRANGE.fullmatch(text)) and _is_common_gbk(data)
+    like_gbk = text is not None and _is_strange(text) and _is_common_gbk(data)
     if text is not None and data.count(0) <= MOST_NULS * len(data) and not like_gbk:
         return text, "UTF-8"
     for codec, name in UTF16:
@@ -113,6 +114,11 @@ def _is_usual(c: str) -> bool:
         or "\u4e00" <= c <= "\u9fff"
         or "\uff00" <= c <= "\uffef"  # full-width forms
     )
+
+
+def _is_strange(text: str) -> bool:
+    """Tell whether no Chinese is in it, but letters that are in no usual text. 有没有怪字母。"""
+    return max(text, default="") <= LAST_OF_TWO_BYTES and STRANGE.search(text) is not None
 
 
 def _is_common_gbk(data: bytes) -> bool:

@@ -96,8 +96,8 @@ def _read_objects(path: Path, keys: tuple[str, ...]) -> list[tuple[int, dict[str
 def read_texts(path: Path) -> Iterator[str]:
     """Yield the text of a file in pieces: lines of a .txt, documents of a JSONL. 读取纯文本。
 
-    Joined, the pieces of a .txt are the file, its lines ending as they do in a question: Windows
-    line ends would be learnt. Memory stays small however long it is.
+    Joined, the pieces of a .txt are the file. Lines end as they do in a question: Windows line ends
+    would be learnt. Memory stays small however long it is.
     """
     is_jsonl = path.suffix.lower() in (".jsonl", ".json")
     empty = True
@@ -112,8 +112,7 @@ def read_texts(path: Path) -> Iterator[str]:
                     f"{path}, line {number}{error} (data.format is lm: plain text; a file of "
                     f"questions and answers needs data.format=instruct)"
                 ) from None
-        else:
-            line = line.replace("\r\n", "\n")
+        line = line.replace("\r\n", "\n")
         empty = empty and not line.strip()
         yield line
     if empty:

@@ -42,13 +42,13 @@ def main() -> int:
     reports, replies = [report for report, _ in done], [next(iter(r.values())) for _, r in done]
     in_json = json.dumps(reports if arguments.compare else reports[0], ensure_ascii=False, indent=2)
     json_only = str(arguments.json) == "-"
-    if json_only:
-        write_text(None, in_json + "\n")
-    elif arguments.compare:
-        print("\n".join(comparison_lines(reports, replies, [str(name) for name in names])))
-    else:
-        print("\n".join(report_lines(reports[0])))
-    try:  # last: if they cannot be written, the report is shown
+    try:  # where one of the three cannot be written, there are the others
+        if json_only:
+            write_text(None, in_json + "\n")
+        elif arguments.compare:
+            print("\n".join(comparison_lines(reports, replies, [str(name) for name in names])))
+        else:
+            print("\n".join(report_lines(reports[0])), flush=True)
         if arguments.json is not None and not json_only:
             write_text(arguments.json, in_json + "\n")
     finally:

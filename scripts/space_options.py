@@ -8,9 +8,9 @@ import math
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the options. 添加选项。"""
-    add = parser.add_argument
-    add("--zero-gpu", action="store_true", help="on ZeroGPU, which is free for two Spaces")
-    add(
+    help_gpu = "on ZeroGPU, which is free for two Spaces"
+    parser.add_argument("--zero-gpu", action="store_true", help=help_gpu)
+    parser.add_argument(
         "--wait",
         type=seconds,
         default=900.0,

@@ -9,9 +9,10 @@ from pathlib import Path
 
 
 def prepare() -> None:
-    """Make all streams UTF-8; what is said to a stdout that is closed is dropped. 准备好。"""
-    if sys.stdout is None:  # `python -m scripts.ask … >&-`
-        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    """Make all streams UTF-8; what is said to one that is closed is dropped. 准备好。"""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # `python -m scripts.ask … >&-`
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # not when a test has replaced it
             stream.reconfigure(encoding="utf-8", errors="replace")

@@ -421,6 +421,16 @@ def test_a_closed_stdout_is_no_error(tiny_run: TinyRun) -> None:
     assert (ended.returncode, b"Traceback" in ended.stderr) == (0, False), ended
 
 
+@pytest.mark.skipif(os.name == "nt", reason="needs a shell that closes a stream")
+def test_what_is_said_to_a_closed_stderr_is_not_said_on_stdout(tiny_run: TinyRun) -> None:
+    command = shlex.join([sys.executable, "-m", "scripts.ask", QUESTION]) + " 2>&-"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(
+        command, shell=True, cwd=tiny_run.project, env=environment, capture_output=True, check=False
+    )
+    assert (ended.returncode, ended.stdout.decode()) == (0, f"{ANSWER}\n")
+
+
 def test_the_answer_ends_before_a_stop_text(ask: Callable[..., Finished]) -> None:
     assert ask(QUESTION, "--stop", "体积", "--stop", "除以").stdout == "密度是质量\n"
 

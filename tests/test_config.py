@@ -226,6 +226,7 @@ def test_a_section_made_in_python_takes_the_values_that_the_file_may_have() -> N
     made = SamplingConfig(**given)  # type: ignore[arg-type]
     assert made == SamplingConfig(temperature=0.5, top_k=5, stop=("不知道",))
     assert isinstance(made.top_k, int)
+    assert TrainingConfig(save_dir=Path("a/b")).save_dir == str(Path("a/b"))  # type: ignore[arg-type]
     assert SamplingConfig(stop=["。"]).stop == ("。",)  # type: ignore[arg-type]
 
 

@@ -15,7 +15,7 @@ from gpt_teacher.evaluate import take_exam
 from gpt_teacher.expected_answers import expected_answers
 from gpt_teacher.model import GPT
 from gpt_teacher.prompt import encode_example
-from gpt_teacher.sampler import NEVER_SAMPLED, answers
+from gpt_teacher.sampler import NEVER_SAMPLED, Answer, answers
 from gpt_teacher.text_files import Row
 
 ROWS = [Row(prompt, answer, line) for line, (prompt, answer) in enumerate(QUESTIONS.items(), 1)]
@@ -94,6 +94,18 @@ def test_an_exam_decodes_only_what_is_not_as_expected(
     replies = take_exam(trained.model, trained.tokenizer, rows)
     assert decoded == [ROWS[1].prompt]
     assert [one.text for one in replies] == [row.completion for row in ROWS[:3]]
+
+
+def test_an_expected_answer_of_punctuation_alone_leaves_the_others_in_their_places(
+    trained: Pretrained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found here: without its punctuation it is empty, and the next answer took its turn."""
+    said = expected_answers(trained.model, trained.tokenizer, ROWS[:1])[0]
+    assert said is not None
+    empty = Answer("", said.tokens, "eos")
+    monkeypatch.setattr(evaluate, "expected_answers", lambda *_: [None, empty, None])
+    replies = take_exam(trained.model, trained.tokenizer, ROWS[:3])
+    assert [one.text for one in replies] == [ROWS[0].completion, "", ROWS[2].completion]
 
 
 def test_an_exam_of_an_int8_model_decodes_all(

@@ -444,8 +444,8 @@ def test_it_is_told_that_questions_were_learnt_beside_the_loss() -> None:
     config = Config()
     config = replace(config, training=replace(config.training, question_weight=0.2))
     card = model_card(hand_facts(config=config))
-    assert "都只算回答。前 30% 的更新里，问题自己的词元也学，权重 0.2，" in card
-    assert "Both losses count answers only. In the first 30% of the updates" in card
+    assert "损失只算回答。前 30% 的更新里，问题自己的词元也学，权重 0.2，" in card
+    assert "The loss counts answers only. In the first 30% of the updates" in card
     assert "词元也学" not in model_card(hand_facts())
 
 
@@ -489,12 +489,15 @@ def test_a_model_of_plain_text_has_a_card_for_continuing(
     assert output.getvalue().strip()
 
 
-@pytest.mark.parametrize(("opening", "chinese"), [("话说", True), ("GREMIO:", False)])
+@pytest.mark.parametrize(
+    ("opening", "continued", "chinese"),
+    [("话说", "1", True), ("1", "山中", True), ("GREMIO:", "continued", False)],
+)
 def test_a_model_of_plain_text_is_called_chinese_only_if_its_text_is(
-    opening: str, chinese: bool
+    opening: str, continued: str, chinese: bool
 ) -> None:
     """Found here: one of English characters had `language: zh`."""
-    facts = hand_facts(samples=[SampleAnswer(opening, "continued", 0.5, False, None, "log")])
+    facts = hand_facts(samples=[SampleAnswer(opening, continued, 0.5, False, None, "log")])
     facts.metrics["is_text"] = True
     front = front_of(model_card(facts))
     assert front.get("language") == (["zh"] if chinese else None)

@@ -126,7 +126,7 @@ def test_each_document_ends_with_eos(
             found.append([])
         else:
             found[-1].append(token_id)
-    assert [trained[kind].decode(part) for part in found] == [*documents, ""]
+    assert [trained[kind].decode(part) for part in found] == [*documents[:-1], "\n\t月", ""]
 
 
 def test_a_text_is_encoded_once_and_then_read_from_the_cache(
@@ -448,7 +448,7 @@ def test_a_probe_is_the_beginning_of_the_first_line_alone(
     kind: str, trained: dict[str, Tokenizer], tmp_path: Path
 ) -> None:
     """Found here: the command on the card continued 一日, the sample above it "\\n\\n一日"."""
-    val_path = _file(tmp_path, "\r\n" * 9 + "\t一日 \n\t月碎了，猴也笑了。" * 20, "val.txt")
+    val_path = _file(tmp_path, "。”\r\n" * 9 + "\t一日 \n\t月碎了，猴也笑了。" * 20, "val.txt")
     config = _config(tmp_path, _file(tmp_path, NOVEL), val_path=str(val_path))
     assert load_training_data(config, trained[kind]).probes == ["一日"]
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +21,7 @@ from gpt_teacher.exam_report import report_on
 from gpt_teacher.hub.folder import checkpoint_files
 from gpt_teacher.stored_report import REPORT_FILE, check_may_save, read_report, save_report
 
+ROOT = Path(__file__).parent.parent
 LAST = Path("checkpoints/last")
 
 
@@ -158,6 +163,18 @@ def test_an_exam_is_saved_where_its_numbers_cannot_be_written(
     ended = evaluate("--save", "--json", "config.yaml/exam.json")
     assert ended.code == 2
     assert "error: cannot write config.yaml/exam.json" in ended.stderr
+    assert read_report(LAST) is not None
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_an_exam_is_saved_where_nothing_can_be_printed(project: Path) -> None:
+    (LAST / REPORT_FILE).unlink(missing_ok=True)
+    command = shlex.join([sys.executable, "-m", "scripts.evaluate", "--save"]) + " >/dev/full"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(
+        command, shell=True, cwd=project, env=environment, capture_output=True, check=False
+    )
+    assert ended.returncode != 0
     assert read_report(LAST) is not None
 
 

@@ -45,7 +45,8 @@ def front_matter(facts: CardFacts) -> str:
 
 def _is_chinese(facts: CardFacts) -> bool:
     """Tell whether the text that was learnt seems to be Chinese, by its openings. 是否中文。"""
-    return any("\u4e00" <= c <= "\u9fff" for sample in facts.samples for c in sample.question)
+    texts = [text for sample in facts.samples for text in (sample.question, sample.answer)]
+    return any("\u4e00" <= c <= "\u9fff" for text in texts for c in text)
 
 
 def exam_split(facts: CardFacts, number: str) -> str:

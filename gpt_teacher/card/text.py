@@ -46,8 +46,8 @@ CURVE_VALIDATION = """\
 验证损失：第 {step} 次更新后 {loss}。Validation loss after update {step}: {loss}."""
 
 CURVE_QUESTIONS_LEARNT = """\
-训练损失和验证损失都只算回答。前 {share} 的更新里，问题自己的词元也学，权重 {weight}，不计入损失。
-Both losses count answers only. In the first {share} of the updates the tokens of the questions are
+损失只算回答。前 {share} 的更新里，问题自己的词元也学，权重 {weight}，不计入损失。
+The loss counts answers only. In the first {share} of the updates the tokens of the questions are
 learnt along with them, with a weight of {weight}."""
 
 EXAM = """\
