@@ -209,40 +209,12 @@ def test_stop_ends_the_answer_where_it_is(browser: Browser, url: str) -> None:
         ask(page, "人工智能是怎样学习的")
         shown = page.locator("#answer textarea")
         expect(shown).not_to_have_value("", timeout=15_000)
-        page.locator("#ask").click()  # waits for its turn, which does not come
         page.locator("#stop").click()
         wait_until_given_up(2)
         stopped_at = shown.input_value()
         page.wait_for_timeout(500)
         assert shown.input_value() == stopped_at
     assert given_up == [True, True]
-
-
-def test_a_question_that_is_asked_while_another_is_answered_has_its_turn(
-    browser: Browser, url: str, teacher: Pretrained, quantized: Pretrained
-) -> None:
-    """It was dropped, and the answer to the first one stood under it for good."""
-    answers = teacher.answer(ATTENTION), quantized.answer(ATTENTION)
-    with opened(browser, url, "/?tab=ask&t=2&seed=777") as page:
-        page.locator("#refusal input").uncheck()
-        ask(page, "人工智能是怎样学习的")
-        expect(page.locator("#answer textarea")).not_to_have_value("")
-        page.locator("#temperature input[type=number]").fill("0")
-        ask(page, ATTENTION)
-        for name, answer in zip(("answer", "quantized-answer"), answers, strict=True):
-            expect(page.locator(f"#{name} textarea")).to_have_value(answer, timeout=60_000)
-
-
-def test_a_double_click_asks_once(browser: Browser, url: str, teacher: Pretrained) -> None:
-    sent: list[str] = []
-    with opened(browser, url, "/?tab=ask") as page:
-        page.on("request", lambda request: sent.append(request.post_data or ""))
-        page.locator("#question textarea").fill(ATTENTION)
-        page.locator("#ask").dblclick()
-        expect(page.locator("#answer textarea")).to_have_value(teacher.answer(ATTENTION))
-        ask(page, "什么是词元?")  # what waited is asked before this
-        expect(page.locator("#answer textarea")).to_have_value(teacher.answer("什么是词元?"))
-    assert sum(ATTENTION in data for data in sent) == 1
 
 
 def an_unsure_question(teacher: Pretrained) -> tuple[str, str]:

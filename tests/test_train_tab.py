@@ -251,26 +251,6 @@ def test_an_address_of_no_run_is_said_to_be_one(visit: Visit, waiting_url: str) 
     read_until(page, "own-id", "nobody")
 
 
-def finished_run(url: str, jobs: TrainingJobs) -> str:
-    """Let a training end, with what is taken for a model; returns the run id."""
-    run_id = str(call(url, "train", WRITTEN, 1, "")[0])
-    (jobs.folder / run_id / "go").touch()
-    end_of(jobs, run_id)
-    (jobs.folder / run_id / "model.zip").touch()
-    return run_id
-
-
-def look_up(page: Page, run_id: str) -> None:
-    page.locator("#own-id input").fill(run_id.upper())
-    page.locator("#own-id input").press("Enter")
-    read_until(page, "own-id", run_id)
-
-
-def ask_own(page: Page, question: str) -> None:
-    page.locator("#own-question textarea").fill(question)
-    page.locator("#own-ask").click()
-
-
 def test_what_one_model_has_said_does_not_stand_under_the_next(
     visit: Visit,
     waiting_url: str,
@@ -288,56 +268,43 @@ def test_what_one_model_has_said_does_not_stand_under_the_next(
         may_answer.wait(60)
         return late, late
 
+    def finished(run_id: str) -> str:
+        (waiting_jobs.folder / run_id / "go").touch()
+        end_of(waiting_jobs, run_id)
+        (waiting_jobs.folder / run_id / "model.zip").touch()
+        return run_id
+
+    def look_up(run_id: str) -> None:
+        page.locator("#own-id input").fill(run_id.upper())
+        page.locator("#own-id input").press("Enter")
+        read_until(page, "own-id", run_id)
+
     monkeypatch.setattr(waiting_jobs, "model", lambda run_id: teacher)
     monkeypatch.setattr("gpt_teacher.views.train.train_lines.ask", ask)
-    first, second = (finished_run(waiting_url, waiting_jobs) for _ in range(2))
+    first, second = (finished(call(waiting_url, "train", WRITTEN, 1, "")[0]) for _ in range(2))
     page = visit(waiting_url)
-    look_up(page, first)
-    ask_own(page, "甲")
+    look_up(first)
+    page.locator("#own-question textarea").fill("甲")
+    page.locator("#own-ask").click()
     read_until(page, "own-answer", "甲的回答")
     page.get_by_role("button", name=CHINESE["own_push"]).click()
     page.locator("#own-push").click()
     read_until(page, "own-push-status", CHINESE["own_push_name_first"])
-    look_up(page, first)  # the same one
+    look_up(first)  # the same one
     read_until(page, "own-answer", "甲的回答")
-    look_up(page, second)
+    look_up(second)
     said = ["own-question", "own-answer", "own-sure", "own-push-status"]
     for part in said:
         expect(page.locator(f"#{part} textarea").first).to_have_value("")
-    ask_own(page, late)
+    page.locator("#own-question textarea").fill(late)
+    page.locator("#own-ask").click()
     assert is_asked.wait(60)
-    look_up(page, first)
+    look_up(first)
     expect(page.locator("#own-question textarea")).to_have_value("")
     may_answer.set()
     page.locator("#own-check").click()  # what comes late has come when this has
     read_until(page, "own-verdict", "可以训练：20 题")
     assert [shown(page, part) for part in said] == [""] * len(said)
-
-
-def test_a_question_to_ones_own_model_waits_for_its_turn(
-    visit: Visit,
-    waiting_url: str,
-    waiting_jobs: TrainingJobs,
-    teacher: Pretrained,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """It was dropped, and the answer to the one before stood under it."""
-    is_asked, may_answer = threading.Event(), threading.Event()
-
-    def ask(teacher: Pretrained, question: str, text: Text) -> tuple[str, str]:
-        is_asked.set()
-        may_answer.wait(60)
-        return f"{question}的回答", ""
-
-    monkeypatch.setattr(waiting_jobs, "model", lambda run_id: teacher)
-    monkeypatch.setattr("gpt_teacher.views.train.train_lines.ask", ask)
-    page = visit(waiting_url)
-    look_up(page, finished_run(waiting_url, waiting_jobs))
-    ask_own(page, "甲")
-    assert is_asked.wait(60)
-    ask_own(page, "乙")
-    may_answer.set()
-    read_until(page, "own-answer", "乙的回答")
 
 
 def test_the_example_takes_no_questions_away(visit: Visit, waiting_url: str) -> None:

@@ -162,7 +162,7 @@ def build_ask_tab(
         outputs,
         api_name="ask",
         concurrency_limit=MAX_ROWS,
-        trigger_mode="always_last",
+        trigger_mode="once",
         show_progress="minimal",
     )
     halt.click(None, None, None, cancels=[running], api_visibility="private")

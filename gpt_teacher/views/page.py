@@ -37,10 +37,6 @@ OTHER: dict[Language, Language] = {"zh": "en", "en": "zh"}
 HTML_LANG: dict[Language, str] = {"zh": "zh-CN", "en": "en"}
 # Gradio writes lang="en" and one title for all routes; screen readers and fonts go by them.
 SAY_LANGUAGE = "() => {{ document.documentElement.lang = '{lang}'; document.title = '{title}' }}"
-# What is asked while an answer grows is asked after it: a double click would be two questions.
-ONE_CLICK = """() => document.addEventListener('click', (event) => {
-    if (event.detail > 1 && event.target.closest('#ask, #own-ask')) event.stopPropagation();
-}, true)"""
 # The other route, with the query: a link could not keep it. The root is one folder up, or here.
 SWITCH = """() => {{
     const root = location.pathname.replace(/\\/?({route})?\\/?$/, '');
@@ -93,8 +89,7 @@ def _build_route(
     text, teacher = TEXTS[language], shown.teacher
     _build_frame(page, teacher, text, target, route)
     say = SAY_LANGUAGE.format(lang=HTML_LANG[language], title=text["title"])
-    for script in (say, ONE_CLICK):
-        page.load(None, None, None, js=script, api_visibility="private")
+    page.load(None, None, None, js=say, api_visibility="private")
     remembered = remembered_run()  # what lies in a closed tab is read too late for the load events
     # In the order of a lesson. A tab `x` has its name in text["x_tab"], its address is ?tab=x.
     tabs: dict[str, Callable[[], None]] = {

@@ -248,7 +248,7 @@ def _connect_asking(own: OwnModel, current: gr.Textbox, jobs: TrainingJobs, text
         [own.answer, own.sure],
         api_name="ask_own",
         api_visibility="private",
-        trigger_mode="always_last",
+        trigger_mode="once",
         show_progress="minimal",
         **CPU,
     )
