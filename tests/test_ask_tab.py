@@ -276,6 +276,7 @@ def test_a_link_goes_when_what_it_leads_to_changes_and_has_the_seed_that_is_used
             ("#seed input", "1.5", "&t=0.5&seed=2"),
             ("#seed input", "2.5", "&t=0.5&seed=2"),
             ("#seed input", "2.6", "&t=0.5&seed=3"),
+            ("#seed input", "", "&t=0.5"),
         ):
             page.locator(box).fill(value)
             page.locator(box).press("Tab")

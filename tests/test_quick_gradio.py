@@ -63,6 +63,7 @@ def test_it_is_imported_behind_a_socks_proxy() -> None:
     """Found here: an HTTP client, made and not used, asked for a package that is not there."""
     environment = {**os.environ, "all_proxy": "socks5://127.0.0.1:9"}
     environment.pop("no_proxy", None)
+    environment.pop("NO_PROXY", None)
     command = [sys.executable, "-c", BEHIND_A_PROXY]
     said = subprocess.check_output(command, cwd=ROOT, env=environment, text=True)
     assert said.strip() == "False"

@@ -240,7 +240,8 @@ def test_the_page_starts_behind_a_proxy(
     name: str, others: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Found here: Gradio asks its own address through the proxy, and ended in a traceback."""
-    monkeypatch.delenv("no_proxy", raising=False)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
     if others:
         monkeypatch.setenv("no_proxy", others)
     monkeypatch.setenv(name, "http://127.0.0.1:9")

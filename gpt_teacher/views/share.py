@@ -18,7 +18,8 @@ _SPACE = re.compile(r"[\w.-]+/[\w.-]+")
 MAKE_LINK = """(question, temperature, seed) => {
     const page = SPACE || location.origin + location.pathname;
     const whole = Math.abs(seed % 1) === 0.5 ? 2 * Math.round(seed / 2) : Math.round(seed);
-    const shared = new URLSearchParams({tab: 'ask', q: question, t: temperature, seed: whole});
+    const shared = new URLSearchParams({tab: 'ask', q: question, t: temperature});
+    if (seed !== null) shared.set('seed', whole);
     const link = `${page}?${shared}`;
     if (navigator.clipboard) navigator.clipboard.writeText(link).catch(() => {});
     return {__type__: 'update', value: link, visible: true};

@@ -81,6 +81,6 @@ def _launch_options(app: AppConfig) -> dict[str, Any]:
         "run_history": False,  # on shared computers, nobody's questions are kept
         "enable_monitoring": False,
         "footer_links": ["api"],
-        "max_file_size": "4mb",  # each reader has a limit of its own, and says so
+        "max_file_size": "4mb",  # each reader has a smaller limit of its own
         "show_error": not os.getenv("SPACE_ID"),
     }

@@ -99,8 +99,11 @@ def read_box(
 
 
 def put_examples(written: str | None, text: Text) -> tuple[Any, str]:
-    """Return the examples for an empty box, and what is said of it else. 填入例题。"""
-    if written and written.strip() not in ("", EXAMPLE_PAIRS.strip()):
+    """Return the examples for an empty box, and what is said of it else. 填入例题。
+
+    The examples themselves, as the page shows the rows of a run that it finds again, may go.
+    """
+    if written and written.replace("\t", ",").strip() not in ("", EXAMPLE_PAIRS.strip()):
         return gr.skip(), text["own_example_no_room"]
     return EXAMPLE_PAIRS, ""
 
@@ -227,7 +230,8 @@ def _connect_finding(
     looked_up = run_id.submit(look_up, [run_id, current], [current, run_id], **QUIET)
     for event in (found, looked_up):
         event.then(show, [current, box], [*live, box], **QUIET)
-    # Not where the page finds a run by itself: a plain address is for who sits down next.
+    # Not where the page finds a run by itself: a plain address is for who sits down next, until a
+    # training is begun.
     looked_up.then(None, current, None, js=SHOW_IN_ADDRESS, **QUIET)
     current.change(remember, current, [remembered, run_id], queue=False, **QUIET)
 
@@ -252,6 +256,7 @@ def _connect_asking(own: OwnModel, current: gr.Textbox, jobs: TrainingJobs, text
         show_progress="minimal",
         **CPU,
     )
-    # What one model has said does not stand under the next one, nor comes there late.
+    # What one model has said does not stand under the next one, nor comes there late; what comes of
+    # publishing may, as it names its model.
     said = [own.question, own.answer, own.sure, own.published]
     current.change(None, None, said, js=EMPTY, cancels=[asked], **QUIET)
