@@ -25,6 +25,7 @@ from gpt_teacher.tokenizer import UNK_ID, Tokenizer
 MAX_TAUGHT = 500  # taught questions asked, spread evenly: the class is waiting
 MAX_UNKNOWN = 2000  # unknown ones, whose answers are short
 MAX_FITTING = 2000  # questions of each kind that the threshold is fitted on
+LEAST_ASKED = BATCH_SIZE  # of each part, however short the time: a class's own are few
 Results = dict[str, dict[str, Any]]  # precision -> what was measured, for metrics.json
 
 
@@ -67,6 +68,7 @@ def set_paper(
 ) -> Paper:
     """Choose the questions of the exam; with a share below 1 only that part of them. 出题。
 
+    Of few questions all are asked, whatever the share.
     Without a test file the validation file takes its place, though the threshold is fitted on it,
     too. Without either, the threshold is fitted on taught questions with letters left out.
     """
@@ -79,7 +81,8 @@ def set_paper(
         (rows["val"] or _with_noise(spread(known, MAX_FITTING), tokenizer, seq_len), MAX_FITTING),
         (rows["unknown_val"] or rows["unknown"], MAX_FITTING),
     )
-    return Paper(*(spread(p, math.ceil(share * min(most, len(p)))) for p, most in parts))
+    wanted = ((p, min(most, len(p))) for p, most in parts)
+    return Paper(*(spread(p, max(math.ceil(share * n), min(LEAST_ASKED, n))) for p, n in wanted))
 
 
 def _with_noise(rows: list[Row], tokenizer: Tokenizer, seq_len: int) -> list[Row]:

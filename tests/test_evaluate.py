@@ -232,9 +232,10 @@ def test_the_final_exam_compares_both_models_question_by_question(
 
 
 def test_a_shorter_exam_asks_questions_spread_over_the_file(
-    trained: Pretrained, questions: TrainingData
+    trained: Pretrained, questions: TrainingData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Half of 12 rows, of which every other one is made wrong: asked are rows 0 2 4 …"""
+    monkeypatch.setattr(final_exam_module, "LEAST_ASKED", 1)
     rows = [
         row._replace(completion="错") if line % 2 else row
         for line, row in enumerate(questions.rows["train"])
@@ -271,8 +272,11 @@ def test_ones_own_few_questions_are_all_asked_among_thousands_to_be_refused(
     rows = {split: list[Row]() for split in SPLITS}
     rows["train"] = [Row(f"第{n}个问题是什么意思", f"答{n}", n) for n in range(20)]
     rows["unknown"] = [Row(f"没教过{n}", REFUSAL_ANSWER, n) for n in range(12_000)]
+    rows["unknown_test"] = rows["unknown"]
     data = TrainingData(lambda *_: [], [], rows, [], [], False, {}, [])
     assert set_paper(data, trained.tokenizer, 128).taught == rows["train"]
+    short = set_paper(data, trained.tokenizer, 128, share=0.25)
+    assert (short.taught, len(short.unknown)) == (rows["train"], 500)
 
 
 def test_without_held_out_wordings_the_threshold_is_fitted_on_garbled_taught_ones(
